@@ -1,0 +1,25 @@
+# make repro   every result with params.yaml; make repro PARAMS=params/smoke.yaml: with those differences from it
+# make test    the fast tests; make check: the slow ones, the linter and the type checker too
+PARAMS ?= params.yaml
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: repro test check install
+
+repro: install
+	$(BIN)/python -m pipelines.preset $(PARAMS) -- $(BIN)/dvc repro
+
+test: install
+	$(BIN)/python -m pytest -q
+
+check: install
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest -q -m "slow or not slow"
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[supervised,test]'
+	@touch $@

@@ -1,0 +1,133 @@
+"""What the supervised baselines share: loading weights, and separating music of any length."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from baselines.base import Baseline
+from ucr.errors import UserError
+from ucr.models import default_device, fill, load_model
+
+if TYPE_CHECKING:
+    from ucr.params import Params
+
+OVERLAP = 0.25  # of a chunk, as in Demucs
+
+
+class Supervised(Baseline):
+    """A network from mixtures to labelled sources, trained by `pipelines.train_supervised`.
+
+    A subclass gives the network and what is minimised.
+
+    Parameters
+    ----------
+    chunk_seconds
+        Longer mixtures are cut into overlapping chunks of this length, whose estimates are cross-faded.
+    batch_size
+        Mixtures at once.
+    """
+
+    network: nn.Module
+
+    def __init__(self, chunk_seconds: float = 10.0, batch_size: int = 8):
+        if chunk_seconds < 1:
+            raise ValueError("chunk_seconds must be at least 1")
+        self.chunk_seconds, self.batch_size = chunk_seconds, batch_size
+
+    @staticmethod
+    @abstractmethod
+    def make_network(n_sources: int, sample_rate: int, **sizes) -> nn.Module:
+        """Build the network, float32[batch, n_samples] -> float32[batch, n_sources, n_samples], for any length."""
+
+    @staticmethod
+    @abstractmethod
+    def loss(estimates: Tensor, sources: Tensor) -> Tensor:
+        """Compare float32[batch, n_sources, n_samples] with the true sources: a scalar to be minimised."""
+
+    def load(self, needs: Path, params: Params) -> None:
+        """Load the weights in the folder `needs`.
+
+        Raises
+        ------
+        UserError
+            If they are missing, damaged, of another method or for other sources.
+        """
+        tensors, config, _ = load_model(needs)
+        name = type(self).__module__.rpartition(".")[2]
+        if config.get("method") != name:
+            raise UserError(f"{needs} holds no weights of {name}: mend methods.{name}.needs")
+        if config["sources"] != params.sources:
+            raise UserError(
+                f"{needs} separates {'+'.join(config['sources'])}, not {params.task}: train it again"
+            )
+        self.n_sources, self.sample_rate = len(config["sources"]), config["sample_rate"]
+        self.device = default_device()
+        self.network = self.make_network(self.n_sources, self.sample_rate, **config["network"])
+        fill(self.network, tensors, needs)
+        self.network.to(self.device)
+
+    def separate(
+        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
+    ) -> np.ndarray:
+        """See `Baseline.separate`."""
+        return self.separate_batch(mixture[None], sample_rate, n_sources)[0]
+
+    @torch.no_grad()
+    def separate_batch(self, mixtures: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
+        """See `Baseline.separate_batch`."""
+        if n_sources != self.n_sources:
+            raise ValueError(f"the network gives {self.n_sources} sources, {n_sources} were asked for")
+        if sample_rate != self.sample_rate:
+            raise ValueError(f"the network works at {self.sample_rate} Hz, the mixture has {sample_rate} Hz")
+        audio = torch.from_numpy(mixtures).to(self.device)
+        chunk = round(self.chunk_seconds * sample_rate)
+        return in_chunks(self.network, audio, chunk).cpu().numpy()
+
+
+def in_chunks(network: nn.Module, mixtures: Tensor, chunk: int) -> Tensor:
+    """Separate chunk by chunk and cross-fade the estimates linearly.
+
+    Parameters
+    ----------
+    network
+        float[batch, n_samples] -> float[batch, n_sources, n_samples].
+    mixtures : float[batch, n_samples]
+    chunk
+        Length of a chunk in samples; mixtures no longer than this go through the network whole.
+
+    Returns
+    -------
+    float[batch, n_sources, n_samples]
+    """
+    n_samples = mixtures.shape[-1]
+    if n_samples <= chunk:
+        return network(mixtures)
+    overlap = round(OVERLAP * chunk)
+    from_edge = torch.arange(1, chunk + 1, device=mixtures.device)
+    weight = (torch.minimum(from_edge, from_edge.flip(0)) / overlap).clamp(max=1)
+    last = n_samples - chunk
+    estimates, total = mixtures.new_zeros(()), mixtures.new_zeros(())
+    for start in [*range(0, last, chunk - overlap), last]:
+        around = (start, last - start)
+        faded = network(mixtures[:, start : start + chunk]) * weight
+        estimates = estimates + nn.functional.pad(faded, around)
+        total = total + nn.functional.pad(weight, around)
+    return estimates / total
+
+
+class Mono(nn.Module):
+    """A network of the demucs package, made to take mono mixtures without a channel axis."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, mixtures: Tensor) -> Tensor:
+        """Turn float32[batch, n_samples] into float32[batch, n_sources, n_samples]."""
+        return self.network(mixtures[:, None])[:, :, 0]

@@ -1,0 +1,38 @@
+"""Ideal binary mask: how far hard masks on the mixture's spectrogram can go."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from baselines._spectrogram import apply_masks, stft
+from baselines.base import Baseline, Meta
+
+META = Meta(
+    name="ibm",
+    kind="oracle",
+    paper="Wang, On ideal binary mask as the computational goal of auditory scene analysis, 2005",
+    summary="Each time-frequency bin goes to the source that is loudest there",
+)
+
+
+class Method(Baseline):
+    """Give each bin whole to its loudest true source (a local criterion of 0 dB).
+
+    Parameters
+    ----------
+    n_fft, hop
+        Length of the Hann window and step between windows, in samples.
+    """
+
+    def __init__(self, n_fft: int = 2048, hop: int = 512):
+        self.n_fft, self.hop = n_fft, hop
+
+    def separate(
+        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
+    ) -> np.ndarray:
+        """See `Baseline.separate`."""
+        if references is None:
+            raise ValueError("ibm is an oracle and needs the true sources")
+        loudest = np.abs(stft(references, self.n_fft, self.hop)).argmax(axis=0)
+        masks = (loudest == np.arange(n_sources)[:, None, None]).astype(np.float32)
+        return apply_masks(stft(mixture, self.n_fft, self.hop), masks, len(mixture), self.n_fft, self.hop)

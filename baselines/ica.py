@@ -1,0 +1,40 @@
+"""Independent subspace analysis: independent component analysis of the spectrogram."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from baselines._components import Subspaces
+from baselines.base import Meta
+
+META = Meta(
+    name="ica",
+    kind="blind",
+    paper="Casey & Westner, Separation of mixed audio sources by independent subspace analysis, ICMC 2000",
+    summary="Spectra whose activations are statistically independent, clustered by timbre",
+)
+
+
+class Method(Subspaces):
+    """Reduce the magnitude frames to few dimensions and rotate these to independence.
+
+    The frames x_t are observations of bins and become A s_t plus their mean, by FastICA (Hyvärinen &
+    Oja, 2000) with whitening to `components` dimensions. A column of A with its row of activations s
+    is a component. Where the paper clusters components by the divergence of their distributions, here
+    they are clustered by timbre, as in `nmf`. The mean is left out.
+    """
+
+    def split(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Subspaces.split`."""
+        from sklearn.decomposition import FastICA
+        from sklearn.exceptions import ConvergenceWarning
+
+        model = FastICA(self.components, whiten="unit-variance", max_iter=400, random_state=self.seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", ConvergenceWarning
+            )  # Nearly independent is good enough to cluster.
+            activations = model.fit_transform(frames).T
+        return model.mixing_, activations

@@ -1,0 +1,32 @@
+"""Principal component analysis of the spectrogram."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from baselines._components import Subspaces
+from baselines.base import Meta
+
+META = Meta(
+    name="pca",
+    kind="blind",
+    paper="Casey & Westner, Separation of mixed audio sources by independent subspace analysis, ICMC 2000 "
+    "(its first step alone)",
+    summary="Principal spectra and their activations, clustered by timbre",
+)
+
+
+class Method(Subspaces):
+    """Keep the directions in which the magnitude frames vary most.
+
+    The frames are observations of bins. A principal direction with its scores over time is a
+    component; components are clustered by timbre, as in `nmf`. The mean frame is left out.
+    """
+
+    def split(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Subspaces.split`."""
+        from sklearn.decomposition import PCA
+
+        model = PCA(self.components, random_state=self.seed)
+        activations = model.fit_transform(frames).T
+        return model.components_.T, activations

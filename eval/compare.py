@@ -1,0 +1,155 @@
+"""Two sets of tables side by side: what changed, and whether the tracks agree that it did."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from eval.provenance import check_comparable
+from eval.statistics import ALPHA, holm, mean_interval, resampled_counts, wilcoxon_p
+from ucr.errors import UserError
+
+TABLES = "reports/tables"
+KEYS = ["method", "reference", "source"]
+# The references themselves may differ, by a codec; the data that they come from may not.
+MUST_AGREE = ["data", "sources", "sample_rate", "protocol"]
+RESAMPLES, SEED = 1000, 0
+
+
+@dataclass(frozen=True)
+class Results:
+    """One side: its name, each track's scores (`eval.tables.Tables.tracks`), what they were measured on."""
+
+    name: str
+    tracks: pd.DataFrame
+    provenance: dict
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of the methods scored."""
+        return list(self.tracks["method"].unique())
+
+
+def read_results(place: str) -> Results:
+    """Read a folder of results or a git revision.
+
+    Parameters
+    ----------
+    place
+        A folder with `reports/tables`, or with the tables themselves, or a revision of the repository
+        around the current folder that keeps them in `reports/tables`.
+
+    Raises
+    ------
+    UserError
+        If it is neither, or has no tables.
+    """
+    tracks = _read(place, "tracks.csv", [*KEYS, "track"])
+    provenance = _read(
+        place, "provenance.csv", ["method", "data", "sources", "sample_rate", "protocol_version"]
+    )
+    provenance = provenance.astype("str")
+    rules = [name for name in provenance if str(name).startswith("protocol_")]
+    provenance["protocol"] = provenance[rules].agg(", ".join, axis=1)
+    methods = {row["method"]: row for row in provenance.to_dict("records")}
+    check_comparable({f"{method} of {place}": row for method, row in methods.items()}, MUST_AGREE)
+    return Results(place, tracks, next(iter(methods.values())))
+
+
+def compare(first: Results, second: Results, metrics: list[str], reference: str) -> pd.DataFrame:
+    """Differences of the methods that both sides have, over the tracks that both scored.
+
+    Parameters
+    ----------
+    first, second
+        Sides A and B.
+    metrics
+        Of `eval.tables.TABLE_METRICS`.
+    reference
+        `waveform` or `codec`.
+
+    Returns
+    -------
+    DataFrame
+        One row a method, source and metric: the means over tracks of `A` and `B`, `difference` (B less A)
+        with its 95 % bootstrap interval, and p of Wilcoxon's signed-rank test, Holm corrected over all rows.
+
+    Raises
+    ------
+    UserError
+        If data, sources, rates or protocols differ, or no method is on both sides, or a metric is not.
+    """
+    check_comparable(
+        {f"A ({first.name})": first.provenance, f"B ({second.name})": second.provenance}, MUST_AGREE
+    )
+    for side in (first, second):
+        known = [str(name) for name in side.tracks if name not in ("task", *KEYS, "track")]
+        for metric in metrics:
+            if metric not in known:
+                raise UserError(f"{side.name} has no metric {metric!r}: choose from {', '.join(known)}")
+    both = first.tracks.merge(second.tracks, on=[*KEYS, "track"], suffixes=("_A", "_B"))
+    both = both[both["reference"] == reference]
+    if both.empty:
+        raise UserError(
+            f"{first.name} and {second.name} share no method scored against {reference} references"
+        )
+    tracks = sorted(both["track"].unique())
+    keys, differences = [], []
+    for (method, _, source), group in both.groupby(KEYS, sort=False):
+        for metric in metrics:
+            pair = group.set_index("track")[[f"{metric}_A", f"{metric}_B"]].dropna()
+            a, b = pair.mean()
+            keys.append((method, source, metric, len(pair), a, b, b - a))
+            differences.append((pair[f"{metric}_B"] - pair[f"{metric}_A"]).reindex(tracks))
+    paired = np.stack(differences)
+    draws = resampled_counts(len(tracks), RESAMPLES, SEED)
+    low, high = mean_interval(np.nan_to_num(paired), np.isfinite(paired).astype(float), draws)
+    p = holm(wilcoxon_p(paired))
+    table = pd.DataFrame(keys, columns=["method", "source", "metric", "tracks", "A", "B", "difference"])
+    return table.assign(ci_low=low, ci_high=high, p_holm=p, significant=p < ALPHA)
+
+
+def _read(place: str, name: str, columns: list[str]) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(
+            io.StringIO(_text(place, name)), dtype={"track": "str"}, keep_default_na=False, na_values=[""]
+        )
+    except (ValueError, pd.errors.ParserError) as error:
+        raise UserError(f"{name} of {place} is no table ({error}): run the `tables` stage again") from None
+    missing = [column for column in columns if column not in table]
+    if missing or table.empty:
+        raise UserError(
+            f"{name} of {place} lacks {missing[0] if missing else 'rows'}: run the `tables` stage again"
+        )
+    return table
+
+
+def _text(place: str, name: str) -> str:
+    """A table's file, from a folder or from what git keeps."""
+    folder = Path(place)
+    if folder.is_dir():
+        for path in (folder / TABLES / name, folder / name):
+            if path.is_file():
+                return path.read_text()
+        raise UserError(
+            f"{folder} has neither {TABLES}/{name} nor {name}: run the `tables` stage there (`dvc repro`)"
+        )
+    if _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{place}^{{commit}}") is None:
+        raise UserError(f"{place!r} is no folder and no git revision here: give one or the other")
+    text = _git("show", f"{place}:./{TABLES}/{name}")
+    if text is None:
+        raise UserError(f"revision {place} keeps no {TABLES}/{name}: choose one whose tables were committed")
+    return text
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        result = subprocess.run(["git", *arguments], capture_output=True, text=True)
+    except OSError:
+        return None
+    return None if result.returncode else result.stdout

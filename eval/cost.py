@@ -1,0 +1,166 @@
+"""What a method costs: parameters, operations, time and memory of separating, size on disk, training."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ucr.errors import UserError
+from ucr.files import read_json
+
+REPEATS = 5
+SECONDS_A_MEASUREMENT = 5.0  # slow methods are repeated less often, but never less than once
+
+
+def repeated(call: Callable[[], object], synchronise: Callable[[], object]) -> list[float]:
+    """Seconds of several calls, to be made after a warm-up; fewer where a call is slow."""
+    seconds: list[float] = []
+    while len(seconds) < REPEATS and sum(seconds) < SECONDS_A_MEASUREMENT:
+        synchronise()
+        began = time.perf_counter()
+        call()
+        synchronise()
+        seconds.append(time.perf_counter() - began)
+    return seconds
+
+
+def real_time_factor(seconds: list[float], audio_seconds: float) -> dict[str, float]:
+    """Median, least and greatest of seconds of work for a second of audio."""
+    factors = [value / audio_seconds for value in seconds]
+    return {"median": statistics.median(factors), "min": min(factors), "max": max(factors), "n": len(factors)}
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def networks(method: object) -> list:
+    """The torch modules that a method holds, directly or inside an object that it holds."""
+    if "torch" not in sys.modules:
+        return []
+    from torch import nn
+
+    found: list = []
+    for value in vars(method).values():
+        held = [value, *vars(value).values()] if hasattr(value, "__dict__") else [value]
+        modules = (
+            [value]
+            if isinstance(value, nn.Module)
+            else [each for each in held if isinstance(each, nn.Module)]
+        )
+        found += [module for module in modules if module not in found]
+    return found
+
+
+def parameter_count(method: object) -> int:
+    """Trained numbers of a method; 0 for one without a network."""
+    return sum(parameter.numel() for module in networks(method) for parameter in module.parameters())
+
+
+def multiply_accumulates(call: Callable[[], object]) -> int:
+    """Multiply-accumulates of a call's network operations, half of what torch's counter counts as FLOPs.
+
+    LSTMs and attention are made to run as the plain products that the counter knows. Fourier
+    transforms and elementwise operations are not counted.
+    """
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
+        torch.backends.mha.set_fastpath_enabled(False)
+        stack.enter_context(counter)
+        call()
+    return counter.get_total_flops() // 2
+
+
+def training_cost(needs: Path, watts: float) -> dict[str, float | int | None]:
+    """Steps, seconds and estimated energy of the training behind `needs`; None where there was none here.
+
+    Weights that ship with the project were trained elsewhere, as their card says: times of two machines
+    don't stand in one column.
+
+    The energy is `watts`, a stated guess at what the machine draws while training, times the seconds.
+    """
+    card = read_json(needs / "card.json") if (needs / "card.json").is_file() else {}
+    last = {} if "hours" in card else card.get("last", {})
+    seconds = last.get("seconds")
+    return {
+        "train_steps": last.get("step"),
+        "train_seconds": seconds,
+        "train_energy_wh_estimate": None if seconds is None else round(watts * seconds / 3600, 3),
+    }
+
+
+def size_on_disk_mb(needs: Path) -> float:
+    """Size of trained weights in MB (10^6 bytes); 0 for a method without."""
+    return sum(path.stat().st_size for path in needs.glob("*.safetensors")) / 1e6
+
+
+def probe_signal(n_signals: int, seconds: float, sample_rate: int) -> np.ndarray:
+    """Pink-ish noise, for counting operations: float32[n_signals, n_samples]."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((n_signals, round(seconds * sample_rate))).cumsum(axis=1)
+    return (0.1 * noise / np.abs(noise).max(axis=1, keepdims=True)).astype(np.float32)
+
+
+def cost_table(costs: dict[str, dict]) -> pd.DataFrame:
+    """One row a method of what `pipelines.cost` measured.
+
+    Empty cells say that there is nothing to count: a method without a network has no
+    multiply-accumulates, one without training no training time, one that takes segments one by one
+    no time for eight at once.
+
+    Raises
+    ------
+    UserError
+        If two methods were measured on different machines, devices or numbers of threads.
+    """
+    settings = {name: _setting(cost) for name, cost in costs.items()}
+    first, *others = settings
+    for name in others:
+        if settings[name] != settings[first]:
+            raise UserError(
+                f"the costs of {first} and {name} were measured on different machines, whose times can't share "
+                f"a column: measure them on one (`dvc repro --force --single-item cost@{first} cost@{name}`)"
+            )
+    return pd.DataFrame([_row(cost) for cost in costs.values()]).convert_dtypes()
+
+
+def _setting(cost: dict) -> dict[str, object]:
+    machine = cost["machine"]
+    return {
+        "device": cost["device"],
+        "threads": cost["threads"],
+        "machine": f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB",
+    }
+
+
+def _row(cost: dict) -> dict[str, object]:
+    row = {key: cost[key] for key in ("method", "kind")}
+    row["parameters"] = cost.get("parameters") or None
+    row |= {key: cost.get(key) for key in ("macs_per_second", "train_steps", "train_seconds")}
+    row["train_energy_wh_estimate"] = cost.get("train_energy_wh_estimate")
+    for count in (1, 8):
+        factor = cost.get(f"real_time_factor_{count}") or {}
+        row |= {f"rtf_{count}": factor.get("median")}
+        row |= {f"rtf_{count}_{end}": factor.get(end) for end in ("min", "max")}
+    row["peak_memory_mb"] = cost.get("peak_memory_mb")
+    row["size_on_disk_mb"] = cost.get("size_on_disk_mb") or None
+    return row | _setting(cost) | {"torch": cost["libraries"]["torch"], "failed": cost["failed"]}

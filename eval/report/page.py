@@ -1,0 +1,255 @@
+"""The report page: one HTML file that holds its tables, figures, sounds and scripts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import metadata
+from os import cpu_count
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import soundfile
+from markupsafe import Markup
+
+from eval.figures import FIGURES, Drawing
+from eval.report.charts import chart_data
+from eval.report.generated import chosen_lines, make_generated
+from eval.report.listening import Choice, Group, choose_bitrate, choose_segments, leading_method, make_group
+from eval.report.results import COMPARISON_COLUMNS, Results, has
+from eval.report.tables import (
+    DASH,
+    Table,
+    best_of_each_kind,
+    make_cells,
+    make_comparisons,
+    make_cost,
+    make_faults,
+    make_headlines,
+    make_published,
+    make_scores,
+    make_table,
+    number,
+    title,
+)
+from ucr.errors import UserError
+from ucr.params import Params
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "reports" / "template"
+LIMIT = 15 * 2**20
+SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "tables.js", "charts.js", "players.js")
+KIND_TEXTS = {
+    "ours": "trained on mixtures only",
+    "supervised": "trained on true sources",
+    "blind": "learns nothing",
+    "bound": "separates nothing",
+    "oracle": "sees the true sources",
+}
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Groups to hear; `note` says where they are fewer than asked for, or none."""
+
+    segments: list[Group]
+    generated: list[Group]
+    method: str
+    note: str = ""
+
+
+def make_page(results: Results, params: Params, drawings: list[Drawing], figures: Path) -> str:
+    """Put the page together.
+
+    Parameters
+    ----------
+    drawings, figures
+        The figures that were drawn, and the folder where they are.
+
+    Raises
+    ------
+    UserError
+        If the page would be larger than 15 MB.
+    """
+    listening = make_listening(results, params)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "embed": embed}
+    environment.globals |= {"kind_texts": KIND_TEXTS}
+    scripts = [_script(name) for name in SCRIPTS]
+    html = environment.get_template("page.html.j2").render(
+        params=params,
+        results=results,
+        count=results.rows["segment"].nunique(),
+        headlines=make_headlines(results),
+        best=best_of_each_kind(results, params.task),
+        scores=make_scores(results.separation),
+        tables=_tables(results),
+        faults=make_faults(results.rows),
+        published=[(entry, make_published(entry)) for entry in results.published],
+        provenance=provenance(results.tables.get("provenance")),
+        models=models(results),
+        listening=listening,
+        figures=dict.fromkeys(FIGURES) | {drawing.name: _figure(drawing, figures) for drawing in drawings},
+        charts=chart_data(results),
+        audio=_audio(listening),
+        style=Markup((TEMPLATE / "style.css").read_text()),
+        scripts=scripts,
+        script_hashes=[_hash(script) for script in scripts],
+        version=_version(results),
+    )
+    if len(html.encode()) > LIMIT:
+        raise UserError(f"reports/index.html would hold {len(html) / 2**20:.1f} MB: lower report.segments")
+    return html
+
+
+def embed(value: Any) -> Markup:
+    """JSON for a script element: nothing in it can end the element or start a comment."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+# --- sounds ---------------------------------------------------------------------------------------
+
+
+def make_listening(results: Results, params: Params) -> Listening:
+    """Choose segments, and the bitrate at which they fit in the page; where none does, fewer segments."""
+    folder = results.root / "references" / "waveform"
+    available = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    method, count = leading_method(results.kinds), params.report.segments
+    manifest = results.tables.get("generated", pd.DataFrame({"segment": []}))
+    generated = sum(len(lines) + bool(song) for song, lines in chosen_lines(manifest))
+    each = 1 + len(params.sources) * (1 + len(results.kinds))
+    choices: list[Choice] = []
+    for wanted in range(count, 0, -1):
+        choices = choose_segments(results.rows, method, wanted, available)
+        if choices and choose_bitrate(_seconds(folder, choices) * (each * len(choices) + generated)):
+            break
+    bitrate = choose_bitrate(_seconds(folder, choices) * (each * len(choices) + generated))
+    if bitrate is None:
+        return Listening([], [], method, "One segment with every method is too long for a page of 15 MB.")
+    note = ""
+    if len(choices) < count:
+        note = f"{len(choices)} of the {count} segments asked for: " + (
+            "more would make the page larger than 15 MB."
+            if len(available) > len(choices)
+            else "there are no more."
+        )
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        segments = [make_group(results, choice, params.sources, bitrate, pool) for choice in choices]
+        made = make_generated(results, params.sources, bitrate, pool) if generated else []
+    return Listening(segments, made, method, note)
+
+
+def _seconds(folder: Path, choices: list[Choice]) -> float:
+    return soundfile.info(str(folder / choices[0].segment / "mixture.wav")).duration if choices else 7.0
+
+
+def _audio(listening: Listening) -> dict[str, str]:
+    """Every clip's MP3 by the name that its button has."""
+    return {
+        f"{set_name}-{g}-{r}-{c}": clip.audio
+        for set_name, groups in (("segments", listening.segments), ("generated", listening.generated))
+        for g, group in enumerate(groups)
+        for r, row in enumerate(group.rows)
+        for c, clip in enumerate(row.clips)
+    }
+
+
+# --- what the results are of ----------------------------------------------------------------------
+
+CAPTIONS = {
+    "data": "What the data stage kept and skipped, by split and reason",
+    "generation": "Scores of generated audio",
+    "steps": "Score against sampling steps",
+    "ablation": "Ablations, one run a row",
+}
+
+
+def _tables(results: Results) -> dict[str, Table | None]:
+    """What the page shows beside the scores; None where there is no such table, or it is another."""
+    tables: dict[str, Table | None] = dict.fromkeys([*CAPTIONS, "comparisons", "cost"])
+    for name, caption in CAPTIONS.items():
+        table = results.tables.get(name)
+        if table is None or table.empty:
+            continue
+        keys = ("split", "reference", "source", "metric", "kind")
+        filters = [key for key in keys if key in table and table[key].nunique() > 1]
+        tables[name] = make_table(name, caption, table, filters)
+    if has(results.tables.get("comparisons"), COMPARISON_COLUMNS):
+        tables["comparisons"] = make_comparisons(results.tables["comparisons"])
+    if has(results.tables.get("cost"), ["method"]):
+        tables["cost"] = make_cost(results.tables["cost"])
+    return tables
+
+
+def provenance(table: pd.DataFrame | None) -> tuple[list[tuple[str, str]], Table | None]:
+    """What is the same for every row, as pairs, and a table of what differs between them (or None)."""
+    if table is None or table.empty:
+        return [], None
+    table = table.drop(columns=["kind", "assignment"], errors="ignore")  # the tables of scores have them
+    same = [column for column in table if table[column].nunique(dropna=False) == 1 and column != "method"]
+    pairs = [(title(column), make_cells(table[column])[0].text or DASH) for column in same]
+    differing = table.drop(columns=same)
+    if list(differing) == ["method"]:
+        return pairs, None
+    return pairs, make_table("provenance", "What differs between methods", differing)
+
+
+def models(results: Results) -> Table | None:
+    """Size and training of each model, from its card and curve (or None)."""
+    rows = []
+    for name, curve in results.training.items():
+        card = results.models.get(name, {})
+        last = curve.iloc[-1]
+        rows.append(
+            {
+                "model": name,
+                "parameters": card.get("parameters"),
+                "steps": last["step"],
+                "loss": last["loss"],
+                "training seconds": last.get("seconds"),
+                "device": str(card.get("device", "")),
+                "seed": card.get("seed"),
+            }
+        )
+    if not rows:
+        return None
+    table = pd.DataFrame(rows).astype({"parameters": float, "training seconds": float, "seed": float})
+    return make_table("models", "Trained models", table)
+
+
+def _version(results: Results) -> dict[str, str]:
+    table = results.tables.get("provenance")
+    commit = str(table["code_commit"].iloc[0]) if table is not None and has(table, ["code_commit"]) else ""
+    return {"number": metadata.version("ucr-benchmark"), "commit": commit}
+
+
+# --- files into the page --------------------------------------------------------------------------
+
+
+def _figure(drawing: Drawing, folder: Path) -> dict[str, str]:
+    data = base64.b64encode((folder / f"{drawing.name}.svg").read_bytes()).decode("ascii")
+    return {"name": drawing.name, "alt": drawing.alt, "src": f"data:image/svg+xml;base64,{data}"}
+
+
+def _script(name: str) -> Markup:
+    """A script of the template folder; it must not hold what ends or nests a script element."""
+    text = (TEMPLATE / name).read_text(encoding="utf-8")
+    if any(mark in text.lower() for mark in ("</script", "<script", "<!--")):
+        raise ValueError(f"{name} holds a mark that HTML would read within a script")
+    return Markup(text)
+
+
+def _hash(script: str) -> str:
+    """The script's hash as a content security policy names it."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")

@@ -1,0 +1,235 @@
+"""Every result that the report shows, read from the files that the stages wrote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from eval.published import PATH, Published, read_published
+from eval.tables import TABLE_METRICS
+from ucr.errors import UserError
+from ucr.files import read_json
+
+KINDS = ("ours", "supervised", "blind", "bound", "oracle")
+
+# Columns that are names or sentences even where every one of them happens to look like a number.
+TEXT = {
+    "task", "method", "kind", "track", "segment", "source", "reference", "metric", "status", "reason", "split", "file",
+    "generated", "method_a", "method_b", "significant", "best", "failed", "device", "machine",
+}  # fmt: skip
+SEPARATION_COLUMNS = [
+    "task", "method", "kind", "reference", "source", "metric", "mean", "median", "n", "n_silent", "n_failed",
+]  # fmt: skip
+ROW_COLUMNS = [
+    "task",
+    "method",
+    "track",
+    "segment",
+    "source",
+    "reference",
+    "metric",
+    "window",
+    "value",
+    "status",
+    "reason",
+]
+
+# A figure is drawn of these tables where they have these columns; otherwise they are shown as tables alone.
+STEPS_COLUMNS = ["steps", "source", "metric", "mean"]
+COMPARISON_COLUMNS = [
+    "task", "reference", "source", "metric", "method_a", "method_b", "difference", "p_holm", "significant",
+]  # fmt: skip
+ABLATION_COLUMNS = ["question", "setting", "seed", "source", "metric", "value"]
+
+COST_NAMES = {
+    "rtf_8": "real-time factor, 8 segments at once",
+    "rtf_1": "real-time factor, 1 segment",
+    "parameters": "parameters",
+    "macs_per_second": "multiply-accumulates a second of audio",
+    "train_seconds": "training time (s)",
+    "train_steps": "training steps",
+    "train_energy_wh_estimate": "training energy (Wh, estimate)",
+    "peak_memory_mb": "peak memory (MB)",
+    "size_on_disk_mb": "size on disk (MB)",
+}
+
+# What the page can do without: the file or pattern, and what is then not shown.
+OPTIONAL_TABLES = {
+    "comparisons": ("reports/tables/comparisons.csv", "tests between methods"),
+    "data": ("reports/tables/data.csv", "what was skipped"),
+    "cost": ("reports/tables/cost.csv", "compute cost"),
+    "generation": ("reports/tables/generation.csv", "generation scores"),
+    "generated": ("generated/manifest.csv", "generations to hear"),
+    "provenance": ("reports/tables/provenance.csv", "provenance of the tables"),
+    "steps": ("reports/steps.csv", "score against sampling steps"),
+    "ablation": ("reports/ablation.csv", "ablations"),
+}
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results under one project folder.
+
+    Attributes
+    ----------
+    root
+        The project folder.
+    separation
+        Aggregated scores, one row a task, method, reference, source and metric.
+    rows
+        Raw scores of whole segments (no windows), one row a value, of every method in `separation`.
+    tables
+        The optional tables by name (`OPTIONAL_TABLES`); a missing one is not in it.
+    training
+        Training curves by the model's name.
+    models
+        Cards of the trained models by name.
+    methods
+        `method.json` of each method by name; empty where it is missing.
+    published
+        Figures of others.
+    missing
+        One phrase for each optional input that is not there.
+    """
+
+    root: Path
+    separation: pd.DataFrame
+    rows: pd.DataFrame
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    training: dict[str, pd.DataFrame] = field(default_factory=dict)
+    models: dict[str, dict] = field(default_factory=dict)
+    methods: dict[str, dict] = field(default_factory=dict)
+    published: list[Published] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Each method's kind, methods in the order the report lists them: by kind, then best SI-SDR first."""
+        return order_methods(self.separation)
+
+
+def read_results(root: Path) -> Results:
+    """Read what is under `root`.
+
+    Raises
+    ------
+    UserError
+        If `reports/tables/separation.csv` is missing, or a table that is there can't be read or lacks
+        a column, or the published figures are not what they should be.
+    """
+    separation = read_table(root / "reports/tables/separation.csv", SEPARATION_COLUMNS)
+    if separation.empty:
+        raise UserError(f"{root / 'reports/tables/separation.csv'} holds no score: run `dvc repro tables`")
+    missing: list[str] = []
+    tables = {}
+    for name, (path, what) in OPTIONAL_TABLES.items():
+        if (root / path).is_file():
+            tables[name] = read_table(root / path)
+        else:
+            missing.append(f"{what} ({path})")
+
+    methods, rows = {}, []
+    for method in separation["method"].unique():
+        path = root / "scores" / method / "rows.csv"
+        if path.is_file():
+            table = read_table(path, ROW_COLUMNS)
+            rows.append(table[table["window"].isna()])
+        else:
+            missing.append(f"scores by segment of {method} (scores/{method}/rows.csv)")
+        card = root / "estimates" / method / "method.json"
+        methods[method] = read_json(card) if card.is_file() else {}
+
+    folders = sorted(path.parent for path in (root / "models").glob("*/training.csv"))
+    training = {folder.name: read_table(folder / "training.csv", ["step", "loss"]) for folder in folders}
+    models = {
+        folder.name: read_json(folder / "card.json") for folder in folders if (folder / "card.json").is_file()
+    }
+    if not training:
+        missing.append("training curves (models/*/training.csv)")
+    published = read_published(root / PATH) if (root / PATH).is_file() else []
+    if not published:
+        missing.append(f"published figures ({PATH})")
+    return Results(
+        root=root,
+        separation=separation,
+        rows=pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=ROW_COLUMNS),
+        tables=tables,
+        training=training,
+        models=models,
+        methods=methods,
+        published=published,
+        missing=missing,
+    )
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a CSV: names stay text (a source may be called `NA`), an empty cell of a number is NaN.
+
+    Parameters
+    ----------
+    columns
+        Columns that must be there.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: run the stage that makes it (`dvc repro`)")
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} can't be read as a table ({error}): delete it and run its stage again"
+        ) from None
+    lacking = [column for column in columns or [] if column not in table]
+    if lacking:
+        raise UserError(f"{path} lacks the column {lacking[0]}: delete it and run its stage again")
+    for column in table.columns.difference(list(TEXT)):
+        numbers = pd.to_numeric(table[column].replace("", np.nan), errors="coerce")
+        if numbers.notna().equals(table[column] != ""):
+            table[column] = numbers
+    return table
+
+
+def order_methods(separation: pd.DataFrame) -> dict[str, str]:
+    """Methods with their kind: ours, supervised, blind, bounds, oracles; within a kind the best mean SI-SDR first."""
+    scores = separation[separation["metric"] == "si_sdr"]
+    if "waveform" in set(scores["reference"]):
+        scores = scores[scores["reference"] == "waveform"]
+    means = scores.groupby("method")["mean"].mean()
+    first = separation.drop_duplicates("method").set_index("method")["kind"]
+    rank = {kind: i for i, kind in enumerate(KINDS)}
+
+    def place(method: str) -> tuple:
+        mean = means.get(method, np.nan)
+        return rank.get(first[method], len(KINDS)), -mean if np.isfinite(mean) else np.inf, method
+
+    return {method: first[method] for method in sorted(first.index, key=place)}
+
+
+def metric_name(metric: str) -> str:
+    """A metric's name as the field writes it."""
+    return TABLE_METRICS[metric].label if metric in TABLE_METRICS else metric
+
+
+def is_true(value: object) -> bool:
+    """Whether a cell of a table says yes."""
+    return str(value) == "True"
+
+
+def has(table: pd.DataFrame | None, columns: list[str]) -> bool:
+    """Whether a table is there, with rows and these columns."""
+    return table is not None and len(table) > 0 and set(columns) <= set(table)
+
+
+def loss_columns(curve: pd.DataFrame) -> list[str]:
+    """The columns of a training curve that are losses."""
+    return [name for name in map(str, curve) if "loss" in name and pd.api.types.is_numeric_dtype(curve[name])]
+
+
+def cost_columns(cost: pd.DataFrame | None) -> list[str]:
+    """The columns of the cost table that scores can be drawn against, in the order of `COST_NAMES`."""
+    if cost is None or not has(cost, ["method"]):
+        return []
+    numeric = [str(name) for name in cost if pd.api.types.is_numeric_dtype(cost[name])]
+    return [name for name in COST_NAMES if name in numeric and (cost[name] > 0).any()]

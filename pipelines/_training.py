@@ -1,0 +1,42 @@
+"""What the training stages share: the card and the way a result is written."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from ucr.files import replacing, write_csv
+from ucr.models import save_model
+from ucr.params import Params
+from ucr.training import Job, finish
+
+
+def model_card(params: Params, job: Job, history: list[dict], device: torch.device, what: str) -> dict:
+    """Everything a reader wants to know of trained weights."""
+    return {
+        "what": what,
+        "task": params.task,
+        "seed": job.seed,
+        "parameters": sum(parameter.numel() for parameter in job.module.parameters()),
+        "optim": job.optim.model_dump(),
+        "data": {"name": params.data.name, "segments": params.segments.model_dump()},
+        "identity": job.identity,
+        "last": history[-1],
+        "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version(), "torch": version("torch")},
+        "license": "MIT",
+    }
+
+
+def save_training(folder: Path, job: Job, config: dict, card: dict, history: list[dict]) -> None:
+    """Write weights, card and training curve as one folder, then drop the resume state."""
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        save_model(temporary, job.module, config, card)
+        write_csv(temporary / "training.csv", pd.DataFrame(history))
+    finish(job)

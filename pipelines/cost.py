@@ -1,0 +1,99 @@
+"""Stage `cost@METHOD`: what separating by a method costs on this machine -> costs/METHOD.json."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from pathlib import Path
+
+import numpy as np
+
+from eval import cost
+from eval.provenance import libraries, machine
+from pipelines.separate import make_work
+from ucr.errors import command
+from ucr.files import write_json
+from ucr.params import Params, load_params
+
+OUT = Path("costs")
+BATCH = 8
+
+
+def measure(name: str, params: Params) -> dict:
+    """Measure one method in this process, which should be a fresh one: its peak memory counts.
+
+    A method that can't separate these segments has no times; `failed` says why.
+    """
+    work = make_work(name, params)
+    needs = Path(params.methods[name]["needs"])
+    if (needs / params.task).is_dir():  # shipped weights have a folder a task
+        needs = needs / params.task
+    store = work.store
+    rate, n_sources = store.sample_rate, len(store.sources)
+    segments = [store[i % len(store)] for i in range(BATCH)]
+    mixtures = np.stack([segment.mixture for segment in segments])
+    seconds = mixtures.shape[-1] / rate
+
+    def separate(count: int) -> None:
+        if work.meta.kind == "oracle":
+            for segment in segments[:count]:
+                work.method.separate(segment.mixture, rate, n_sources, segment.sources)
+        else:
+            work.method.separate_batch(mixtures[:count], rate, n_sources)
+
+    result: dict = {"method": name, "kind": work.meta.kind, "failed": ""}
+    try:
+        separate(1)
+    except Exception as error:  # a method may fail in any way
+        return result | {"failed": " ".join(f"{type(error).__name__}: {error}".split())}
+    result["peak_memory_mb"] = round(cost.peak_memory_mb(), 1)
+    result["real_time_factor_1"] = cost.real_time_factor(
+        cost.repeated(lambda: separate(1), _synchronise), seconds
+    )
+    if work.batched:
+        separate(BATCH)
+        result["real_time_factor_8"] = cost.real_time_factor(
+            cost.repeated(lambda: separate(BATCH), _synchronise), BATCH * seconds
+        )
+    result["parameters"] = cost.parameter_count(work.method)
+    result["macs_per_second"] = None
+    if result["parameters"]:
+        second = cost.probe_signal(1, 1.0, rate)
+        macs = cost.multiply_accumulates(lambda: work.method.separate_batch(second, rate, n_sources))
+        result["macs_per_second"] = macs
+    result |= cost.training_cost(needs, params.cost.watts)
+    result["size_on_disk_mb"] = round(cost.size_on_disk_mb(needs), 3)
+    return result
+
+
+def _synchronise() -> None:
+    with contextlib.suppress(ImportError):
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+
+def _setting() -> dict:
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "machine": machine(),
+        "libraries": libraries(),
+    }
+
+
+@command
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.cost", description=__doc__)
+    parser.add_argument("method", help="a key of `methods` in params.yaml")
+    name = parser.parse_args().method
+    result = measure(name, load_params())
+    write_json(OUT / f"{name}.json", result | _setting())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Stage `latents`: segments -> latents, every mixture and source through the codec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ucr.codecs import make_codec
+from ucr.errors import command
+from ucr.latents import write_latents
+from ucr.models import default_device
+from ucr.params import load_params
+from ucr.segments import SegmentStore
+
+OUT = Path("latents")
+RUNS = Path("runs")  # the unfinished store: outside the output, which DVC deletes before the stage
+
+
+@command
+def main() -> None:
+    params = load_params()
+    segments = {split: SegmentStore("segments", split) for split in ("train", "validation", "test")}
+    device = str(default_device())
+    codec = make_codec(params.codec, segments["train"].sample_rate, device)
+    write_latents(OUT, segments, codec, params.codec.model_dump(), RUNS, device)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Run a command with a params file laid over `params.yaml`: `python -m pipelines.preset FILE [-- COMMAND...]`.
+
+With a command, `params.yaml` holds the merged parameters while it runs and is put back after, even if
+it is killed (then by the next call). Without, the merged parameters are kept, for a long run that is
+continued by hand with `dvc repro`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from ucr.errors import UserError, command
+from ucr.files import replacing
+from ucr.params import PARAMS_FILE, check_params, read_yaml
+
+WHOLE = {"methods", "supervised"}
+BACKUP = Path("runs/params.before-preset.yaml")
+
+
+def merge(base: dict, changes: dict) -> dict:
+    """Lay `changes` over `base`: mappings key by key, the lists of methods and everything else as a whole.
+
+    Where one names `steps` and the other `epochs`, the changes win.
+    """
+    merged = dict(base)
+    for key, rival in (("steps", "epochs"), ("epochs", "steps")):
+        if key in changes and rival not in changes:
+            merged.pop(rival, None)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict) and key not in WHOLE
+        merged[key] = merge(base[key], value) if both else value
+    return merged
+
+
+def _restore() -> None:
+    if BACKUP.is_file():
+        shutil.move(BACKUP, PARAMS_FILE)
+
+
+def _usage() -> None:
+    print("usage: python -m pipelines.preset FILE [-- COMMAND...]", file=sys.stderr)
+    raise SystemExit(2)
+
+
+@command
+def main() -> None:
+    arguments = sys.argv[1:]
+    if not arguments or (len(arguments) > 1 and (arguments[1] != "--" or len(arguments) == 2)):
+        _usage()
+    file, run = arguments[0], arguments[2:]
+    _restore()
+    base = read_yaml(PARAMS_FILE)
+    merged = base if Path(file).resolve() == Path(PARAMS_FILE).resolve() else merge(base, read_yaml(file))
+    check_params(merged, file)
+    if merged == base:
+        if run:
+            raise SystemExit(subprocess.run(run).returncode)
+        return
+    if run:
+        BACKUP.parent.mkdir(exist_ok=True)
+        shutil.copy(PARAMS_FILE, BACKUP)
+    with replacing(PARAMS_FILE) as temporary:
+        temporary.write_text(
+            f"# params.yaml with {file} laid over it\n{yaml.safe_dump(merged, sort_keys=False)}"
+        )
+    if not run:
+        return
+    try:
+        code = subprocess.run(run).returncode
+    except FileNotFoundError:
+        raise UserError(f"{run[0]} does not exist: name a command that does") from None
+    finally:
+        _restore()
+        print(f"{PARAMS_FILE} is as it was before {file}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

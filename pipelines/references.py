@@ -1,0 +1,42 @@
+"""Stage `references`: what estimates are scored against, the true test sources and the same through the codec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from ucr.codecs import make_codec
+from ucr.errors import command
+from ucr.files import replacing, write_audio
+from ucr.models import default_device
+from ucr.params import load_params
+from ucr.segments import SegmentStore
+
+OUT = Path("references")
+
+
+@command
+def main() -> None:
+    params = load_params()
+    segments = SegmentStore("segments", "test")
+    device = default_device()
+    codec = make_codec(params.codec, segments.sample_rate, str(device))
+    with replacing(OUT) as temporary:
+        for segment in tqdm(segments, desc="references", unit="segment"):
+            sources = torch.from_numpy(segment.sources).to(device)
+            mixture = torch.from_numpy(segment.mixture).to(device)
+            with torch.no_grad():
+                decoded = codec.decode_components(codec.encode(sources)[None], mixture[None])[0]
+            folder = temporary / "waveform" / segment.name
+            write_audio(folder / "mixture.wav", segment.mixture, segments.sample_rate)
+            for name, true, coded in zip(
+                segments.sources, segment.sources, decoded.cpu().numpy(), strict=True
+            ):
+                write_audio(folder / f"{name}.wav", true, segments.sample_rate)
+                write_audio(temporary / "codec" / segment.name / f"{name}.wav", coded, segments.sample_rate)
+
+
+if __name__ == "__main__":
+    main()

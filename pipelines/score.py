@@ -1,0 +1,98 @@
+"""Stage `score@METHOD`: references and estimates -> scores/METHOD, a row a value, with their provenance."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from eval.folders import find_songs, score_songs
+from eval.provenance import code_version, files_hash, libraries, machine, values_hash
+from eval.scores import PROTOCOL_VERSION
+from ucr.errors import UserError, command
+from ucr.files import read_json, replacing, write_csv, write_json
+from ucr.params import Params, load_params
+
+REFERENCES = {"waveform": Path("references/waveform"), "codec": Path("references/codec")}
+ESTIMATES = Path("estimates")
+OUT = Path("scores")
+
+
+def score(method: str, params: Params) -> pd.DataFrame:
+    """Score a method's estimates of all test segments and write `scores/METHOD`; its rows are returned."""
+    if method not in params.methods:
+        raise UserError(f"params.yaml has no method {method!r}: it has {', '.join(params.methods)}")
+    folder = ESTIMATES / method
+    separation = read_separation(folder)
+    if separation["sources"] != params.sources:
+        raise UserError(
+            f"{folder} holds {separation['sources']}, not {params.sources}: separate again (`dvc repro`)"
+        )
+    ordered = separation["card"]["labelled"]
+    songs, sources = find_songs(
+        REFERENCES, folder, sources=params.sources, ordered=ordered, failures=failures(folder / "timing.csv")
+    )
+    window, hop = params.scores.window, params.scores.hop
+    rows = score_songs(songs, sources, method=method, ordered=ordered, window=window, hop=hop)
+    values = params.model_dump() | {"methods": {method: params.methods[method]}}
+    weights = sorted(Path(params.methods[method]["needs"]).glob("*.safetensors"))
+    provenance = {
+        "kind": separation["card"]["kind"],
+        "assignment": "fixed order" if ordered else "best permutation",
+        "task": params.task,
+        "sources": sources,
+        "sample_rate": separation["sample_rate"],
+        "protocol": {"version": PROTOCOL_VERSION, "window": window, "hop": hop},
+        "dataset": params.data.name,
+        "data": separation["segments"],
+        "references": files_hash(*REFERENCES.values()),
+        "weights": files_hash(*weights) if weights else None,
+        "params": {"hash": values_hash(values), "values": values},
+        "code": code_version(),
+        "libraries": libraries(),
+        "machine": machine(),
+    }
+    with replacing(OUT / method) as temporary:
+        temporary.mkdir()
+        write_csv(temporary / "rows.csv", rows)
+        write_json(temporary / "provenance.json", provenance)
+    return rows
+
+
+def read_separation(folder: Path) -> dict:
+    """What the `separate` stage says of its estimates."""
+    path = folder / "method.json"
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: run the `separate` stage of this method (`dvc repro`)")
+    separation = read_json(path)
+    for key in ("card", "sources", "sample_rate", "segments"):
+        if key not in separation:
+            raise UserError(f"{path} lacks {key!r}: delete {folder} and separate again (`dvc repro`)")
+    return separation
+
+
+def failures(path: Path) -> dict[str, str]:
+    """Segments that the method failed on, with the reason."""
+    try:
+        timing = pd.read_csv(path, dtype="str", keep_default_na=False)
+        failed = timing[timing["status"] == "failed"]
+        return dict(zip(failed["segment"], failed["reason"], strict=True))
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"{path} is no table of times ({error}): delete its folder and separate again"
+        ) from None
+
+
+@command
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.score", description=__doc__)
+    parser.add_argument("method", help="a key of `methods` in params.yaml")
+    method = parser.parse_args().method
+    rows = score(method, load_params())
+    counts = ", ".join(f"{count} {status}" for status, count in rows["status"].value_counts().items())
+    print(f"{OUT / method}: {len(rows)} scores of {rows['segment'].nunique()} segments ({counts})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Stage `segments`: cut every track's sources into equal segments and store them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ucr.errors import UserError, command
+from ucr.files import read_json
+from ucr.params import Params, load_params
+from ucr.segments import Cut, SegmentWriter, cut_track
+from ucr.slakh.read import Track, find_tracks
+from ucr.workers import in_workers
+
+FOLDER = Path("segments")
+WORK = Path("runs")  # survives DVC's removal of outputs, so that a killed run can go on
+
+
+def _cut(track: Track, params: Params) -> tuple[Track, Cut]:
+    segments = params.segments
+    return track, cut_track(
+        track, params.sources, segments.sample_rate, params.segment_samples, segments.min_rms
+    )
+
+
+@command
+def main() -> None:
+    params = load_params()
+    described = Path("data/dataset.json")
+    if not described.is_file():
+        raise UserError(f"{described} does not exist: run `python -m pipelines.data` first")
+    dataset = read_json(described)
+    meta = {
+        "sources": params.sources,
+        **params.segments.model_dump(),
+        "dataset": dataset["name"],
+        "dataset_fingerprint": dataset["fingerprint"],
+    }
+    key = hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()[:16]
+    tracks = find_tracks(Path(dataset["root"]).resolve())
+    writer = SegmentWriter(WORK / f"segments-{key}")
+    waiting = [track for track in tracks if (track.split, track.name) not in writer.done]
+    try:
+        with tqdm(
+            total=len(tracks), initial=len(tracks) - len(waiting), desc="segments", unit="track"
+        ) as bar:
+            for track, cut in in_workers(_cut, [(track, params) for track in waiting], "threading"):
+                for warning in cut.warnings:
+                    bar.write(f"warning: {warning}", file=sys.stderr)
+                writer.add(track, cut)
+                bar.update()
+        meta = writer.finish(FOLDER, meta)
+    finally:
+        writer.close()
+    print(
+        f"{FOLDER}: {meta['counts']} segments of {params.task}; what was left out: {FOLDER / 'skipped.csv'}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Stage `tables`: scores and costs of all methods -> reports/tables and reports/metrics.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from eval.cost import cost_table
+from eval.folders import read_rows
+from eval.provenance import check_comparable, provenance_table
+from eval.tables import Method, data_table, headline, make_tables
+from ucr.errors import UserError, command
+from ucr.files import read_json, write_csv, write_json
+from ucr.params import Params, load_params
+
+SCORES = Path("scores")
+COSTS = Path("costs")
+SEGMENTS = Path("segments")
+OUT = Path("reports/tables")
+METRICS = Path("reports/metrics.json")
+
+
+def make(params: Params) -> list[Path]:
+    """Write every table and the headline metrics.
+
+    Raises
+    ------
+    UserError
+        If a method has no scores, or methods were scored on different data or by different rules.
+    """
+    provenance = {
+        method: read_json(_existing(SCORES / method / "provenance.json", f"score@{method}"))
+        for method in params.methods
+    }
+    check_comparable(provenance)
+    rows = pd.concat(
+        [read_rows(SCORES / method / "rows.csv") for method in params.methods], ignore_index=True
+    )
+    methods = {name: Method(each["kind"], each["assignment"]) for name, each in provenance.items()}
+    scores = make_tables(rows, methods, params.scores.bootstrap, params.seed)
+    tables = {
+        "separation": scores.separation,
+        "comparisons": scores.comparisons,
+        "tracks": scores.tracks,
+        "data": data_table(_read(SEGMENTS / "index.csv"), _read(SEGMENTS / "skipped.csv")),
+        "cost": cost_table(
+            {
+                method: read_json(_existing(COSTS / f"{method}.json", f"cost@{method}"))
+                for method in params.methods
+            }
+        ),
+        "provenance": provenance_table(provenance),
+    }
+    for name, table in tables.items():
+        write_csv(OUT / f"{name}.csv", table)
+    write_json(METRICS, headline(scores.separation))
+    return [*(OUT / f"{name}.csv" for name in tables), METRICS]
+
+
+def _existing(path: Path, stage: str) -> Path:
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: run `dvc repro {stage}`")
+    return path
+
+
+def _read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(_existing(path, "segments"), dtype="str", keep_default_na=False)
+
+
+@command
+def main() -> None:
+    for path in make(load_params()):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

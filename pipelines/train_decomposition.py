@@ -1,0 +1,183 @@
+"""Stage `train_decomposition`: latents of mixtures -> models/decomposition. True sources are never read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines._training import model_card, save_training
+from ucr.codecs import make_codec
+from ucr.decomposition import DecompositionModel, Setting
+from ucr.errors import command
+from ucr.grouping import group
+from ucr.latents import LatentStore, open_latents
+from ucr.models import default_device
+from ucr.params import Params, load_params
+from ucr.training import Job, train
+
+OUT = Path("models/decomposition")
+VALIDATION_CROPS = 64
+REMIX_DB = 4.0
+
+
+def make_setting(params: Params, meta: dict) -> Setting:
+    """The model's setting from the run's parameters and the latents' description."""
+    return Setting(
+        sources=params.sources,
+        sample_rate=params.segments.sample_rate,
+        codec=params.codec.model_dump(),
+        codec_fingerprint=meta["fingerprint"],
+        channels=meta["channels"],
+        frame_rate=meta["frame_rate"],
+        mean=meta["mean"],
+        std=meta["std"],
+        params=params.decomposition.model_dump(),
+    )
+
+
+def draw_places(
+    store: LatentStore, rng: np.random.Generator, batch: int, length: int
+) -> list[tuple[int, slice]]:
+    """Random mixtures and random places in them: (index, frames) of each crop."""
+    items = rng.integers(len(store), size=batch)
+    starts = rng.integers(store.frames - length + 1, size=batch)
+    return [
+        (int(item), slice(int(start), int(start) + length)) for item, start in zip(items, starts, strict=True)
+    ]
+
+
+def crops(store: LatentStore, places: list[tuple[int, slice]]) -> Tensor:
+    """float32[batch, channels, length] of mixtures."""
+    return torch.from_numpy(np.stack([store.crop(i, at.start, at.stop - at.start) for i, at in places]))
+
+
+def remix(guesses: Tensor, power: float, rng: np.random.Generator) -> Tensor:
+    """Put components of different mixtures together, each at a level of its own.
+
+    Parameters
+    ----------
+    guesses : float32[b, n, channels, frames]
+        Components as power-compressed magnitudes.
+    power
+        The compression exponent.
+    rng
+        Draws the levels, even in dB within `REMIX_DB` of the components' own.
+
+    Returns
+    -------
+    float32[b, n, channels, frames]
+        Component i of an item is that of the item i places before.
+    """
+    gains = 10 ** (rng.uniform(-REMIX_DB, REMIX_DB, guesses.shape[:2]) / 20)
+    shifted = torch.stack([guesses[:, i].roll(i, 0) for i in range(guesses.shape[1])], dim=1)
+    return shifted * torch.from_numpy(gains**power).float()[..., None, None]
+
+
+@torch.no_grad()
+def remix_consistency(model: DecompositionModel, mixtures: Tensor) -> float:
+    """How well a model finds its own components again when they are put together anew, in dB.
+
+    Mixtures are separated, component i of each is joined with the others of the mixtures before it, and
+    the result is separated again. No true source is needed. A model that gives everything to one
+    component, or the same to all, scores low.
+
+    Parameters
+    ----------
+    model
+        On the mixtures' device.
+    mixtures : float32[b, channels, frames]
+        Latents, of several songs.
+
+    Returns
+    -------
+    float
+        Ratio of a component's energy to that of the difference, for magnitudes (latents to the power
+        1/p); the mean over items of the worst component's.
+    """
+    parts = model.separate(mixtures, steps=1)
+    joined = torch.stack([parts[:, i].roll(i, 0) for i in range(parts.shape[1])], dim=1)
+    again = model.separate(model.reconstruct(joined), steps=1)
+    wanted, found = (x.clamp_min(0) ** (1 / model.power) if model.additive else x for x in (joined, again))
+    energy = wanted.square().sum(dim=(2, 3))
+    difference = (wanted - found).square().sum(dim=(2, 3))
+    ratios = 10 * torch.log10((energy + 1e-9) / (difference + 1e-9))
+    return ratios.min(dim=1).values.mean().item()
+
+
+def guess(params: Params, store: LatentStore, power: float) -> np.ndarray:
+    """A blind grouping of every mixture of a split: float16[segments, n, channels, frames]."""
+    mixtures = np.stack([store.mixture(i) for i in range(len(store))])
+    return group(mixtures, power, len(params.sources), "drums" in params.sources, params.seed)
+
+
+def make_job(
+    params: Params,
+    model: DecompositionModel,
+    setting: Setting,
+    training: LatentStore,
+    validation: LatentStore,
+    groups: np.ndarray | None,
+) -> Job:
+    """The training of `model`, guided by `groups` where `params` say so."""
+    optim = params.decomposition.optim
+    length = min(optim.crop, training.frames)
+    held_out = crops(
+        validation, draw_places(validation, np.random.default_rng(params.seed), VALIDATION_CROPS, length)
+    )
+    steps = optim.total_steps(len(training))
+    guided = round(params.decomposition.guided * steps)
+
+    def draw(rng: np.random.Generator, step: int) -> tuple[Tensor, ...]:
+        places = draw_places(training, rng, optim.batch, length)
+        mixtures = crops(training, places)
+        if groups is None or step >= guided:
+            return (mixtures,)
+        guesses = torch.from_numpy(np.stack([groups[i, ..., at] for i, at in places])).float()
+        n_remixed = round(params.decomposition.remix * optim.batch)
+        if n_remixed:
+            guesses[:n_remixed] = remix(guesses[:n_remixed], model.power, rng)
+            mixtures[:n_remixed] = model.compose(guesses[:n_remixed])
+        return mixtures, guesses
+
+    def validate() -> dict[str, float]:
+        batches = held_out.to(next(model.parameters()).device).split(optim.batch)
+        losses = torch.stack([model.loss(mixtures) for mixtures in batches])
+        consistency = sum(remix_consistency(model, mixtures) for mixtures in batches) / len(batches)
+        return {"validation_loss": losses.mean().item(), "remix_consistency_db": consistency}
+
+    return Job(
+        name="decomposition",
+        module=model,
+        draw=draw,
+        loss=lambda batch: model.loss(*batch),
+        validate=validate,
+        optim=optim,
+        steps=steps,
+        seed=params.seed,
+        identity={"setting": setting.to_config(), "latents": training.meta},
+    )
+
+
+@command
+def main() -> None:
+    params = load_params()
+    torch.manual_seed(params.seed)
+    codec = make_codec(params.codec, params.segments.sample_rate)
+    training, validation = (
+        open_latents("latents", split, codec, params.sources) for split in ("train", "validation")
+    )
+    setting = make_setting(params, training.meta)
+    model = setting.build()
+    device = default_device()
+    groups = guess(params, training, model.power) if params.decomposition.guided else None
+    job = make_job(params, model, setting, training, validation, groups)
+    history = train(job, device)
+    card = model_card(params, job, history, device, "decomposition model: encoders and shared denoiser")
+    save_training(OUT, job, setting.to_config(), card, history)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Stage `train_prior`: component latents of training mixtures -> models/prior."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pipelines._training import model_card, save_training
+from ucr.codecs import make_codec
+from ucr.decomposition import DecompositionModel, load_decomposition
+from ucr.errors import command
+from ucr.latents import LatentStore, open_latents
+from ucr.models import default_device
+from ucr.params import load_params
+from ucr.prior import PriorModel, prior_config
+from ucr.training import Job, train
+
+OUT = Path("models/prior")
+DECOMPOSITION = Path("models/decomposition")
+BATCH = 16
+
+
+@torch.no_grad()
+def component_latents(model: DecompositionModel, store: LatentStore, device: torch.device) -> Tensor:
+    """Component latents of every mixture of a split: float32[segments, n, latent_channels, frames]."""
+    batches = []
+    for start in tqdm(range(0, len(store), BATCH), desc="encoding mixtures", unit="batch"):
+        items = range(start, min(start + BATCH, len(store)))
+        mixtures = torch.from_numpy(np.stack([store.mixture(i) for i in items])).to(device)
+        batches.append(model.encode(model.normalise(mixtures)).cpu())
+    return torch.cat(batches)
+
+
+@command
+def main() -> None:
+    params = load_params()
+    torch.manual_seed(params.seed)
+    device = default_device()
+    decomposition, setting, card = load_decomposition(DECOMPOSITION)
+    decomposition.to(device)
+    codec = make_codec(params.codec, setting.sample_rate)
+    training, validation = (
+        component_latents(decomposition, open_latents("latents", split, codec, setting.sources), device)
+        for split in ("train", "validation")
+    )
+
+    flat = training.flatten(1, 2)
+    config = prior_config(
+        params, setting, card["sha256"], flat.mean((0, 2)).tolist(), flat.std((0, 2)).tolist()
+    )
+    model = PriorModel.from_config(config)
+    optim = params.prior.optim
+    length = min(optim.crop, training.shape[-1])
+
+    def draw(rng: np.random.Generator, step: int) -> tuple[Tensor]:
+        items = rng.integers(len(training), size=optim.batch)
+        starts = rng.integers(training.shape[-1] - length + 1, size=optim.batch)
+        return (torch.stack([training[i, ..., s : s + length] for i, s in zip(items, starts, strict=True)]),)
+
+    job = Job(
+        name="prior",
+        module=model,
+        draw=draw,
+        loss=lambda batch: model.loss(batch[0]),
+        validate=lambda: {"validation_loss": model.loss(validation[..., :length].to(device)).item()},
+        optim=optim,
+        steps=optim.total_steps(len(training)),
+        seed=params.seed,
+        identity=config,
+    )
+    history = train(job, device)
+    save_training(
+        OUT, job, config, model_card(params, job, history, device, "prior over component latents"), history
+    )
+
+
+if __name__ == "__main__":
+    main()

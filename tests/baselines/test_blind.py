@@ -1,0 +1,138 @@
+"""Each blind method on the kind of mixture that its assumption describes."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from baselines._components import mfcc
+from baselines._spectrogram import apply_masks, ratio_masks, stft
+from baselines.base import make_method
+from baselines.repet import beat_spectrum, repeating_period, repeating_spectrogram
+
+RATE = 24000
+TIME = np.arange(6 * RATE) / RATE
+
+
+def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
+    target = (reference @ estimate) / (reference @ reference) * reference
+    return 10 * np.log10((target @ target) / ((estimate - target) @ (estimate - target)))
+
+
+def steady() -> np.ndarray:
+    """A held chord."""
+    return sum(np.sin(2 * np.pi * pitch * TIME) for pitch in (220.0, 331.0, 447.0))
+
+
+def clicks() -> np.ndarray:
+    """Short bursts of noise at irregular times."""
+    rng, bursts = np.random.default_rng(0), np.zeros_like(TIME)
+    for start in rng.choice(len(TIME) - 500, 12, replace=False):
+        bursts[start : start + 500] += rng.standard_normal(500)
+    return bursts
+
+
+def loop() -> np.ndarray:
+    """Half a second of chopped noise, over and over: 24 hops of 500 samples."""
+    rng = np.random.default_rng(0)
+    once = np.repeat(rng.uniform(0, 1, 24) ** 3, 500) * rng.standard_normal(12000)
+    return np.tile(once, len(TIME) // 12000)
+
+
+def melody() -> np.ndarray:
+    """Notes that never come again, one every third of a second."""
+    pitches = np.repeat(np.random.default_rng(0).permutation(np.geomspace(200, 2000, 18)), RATE // 3)
+    return np.sin(2 * np.pi * np.cumsum(pitches) / RATE)
+
+
+def low_notes() -> np.ndarray:
+    """The chord, struck again and again."""
+    return steady() * np.exp(-4 * (TIME % 0.7))
+
+
+def hisses() -> np.ndarray:
+    """High bursts of noise."""
+    return np.diff(np.random.default_rng(0).standard_normal(len(TIME) + 1)) * np.exp(-20 * (TIME % 0.31))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "sources", "gain", "least"),
+    [
+        ("hpss", {}, (steady, clicks), 1, 15),
+        ("rpca", {}, (loop, melody), 1, 15),
+        ("repet", {"hop": 500}, (loop, melody), 2, 12),
+        ("repet_sim", {"hop": 500, "neighbours": 10}, (loop, melody), 1, 6),
+        ("ft2d", {}, (loop, melody), 1, 5),
+        ("nmf", {}, (low_notes, hisses), 1, 10),
+        ("ica", {}, (low_notes, hisses), 1, 10),
+        ("pca", {}, (low_notes, hisses), 1, 10),
+    ],
+)
+def test_a_mixture_as_the_method_assumes_it_comes_apart(name, options, sources, gain, least):
+    true = np.stack([source() for source in sources])
+    true *= np.array([[gain], [1]]) / true.std(axis=1, keepdims=True)
+    mixture = true.mean(axis=0)
+    estimates = make_method(name, options)[1].separate(mixture.astype(np.float32), RATE, 2)
+    # the order of the estimates is part of a card, but for those whose clusters have none
+    orders = permutations(estimates) if name in ("nmf", "ica", "pca") else [estimates]
+    gains = [
+        [
+            si_sdr(source, estimate) - si_sdr(source, mixture)
+            for source, estimate in zip(true, order, strict=True)
+        ]
+        for order in orders
+    ]
+    assert min(max(gains, key=sum)) > least
+
+
+@pytest.mark.parametrize("name", ["nmf", "ica", "pca"])
+def test_the_seed_decides(name, pretend_music):
+    mixture = pretend_music(2, RATE).mean(axis=0)
+    first, again = (make_method(name, {"seed": 3})[1].separate(mixture, RATE, 2) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+
+
+def test_more_sources_than_components_are_refused(pretend_music):
+    with pytest.raises(ValueError, match="2 components cannot make 3 sources"):
+        make_method("nmf", {"components": 2})[1].separate(pretend_music(3, RATE).mean(axis=0), RATE, 3)
+
+
+magnitudes = arrays(np.float32, (3, 2, 4), elements=st.floats(0, 1e6, width=32))
+
+
+@given(magnitudes, st.sampled_from([0.5, 1.0, 2.0]))
+def test_ratio_masks_share_every_bin(values, power):
+    masks = ratio_masks(values, power)
+    assert (masks >= 0).all()
+    np.testing.assert_allclose(masks.sum(axis=0), 1, rtol=1e-5)
+    np.testing.assert_allclose(masks * (values**power).sum(axis=0), values**power, rtol=1e-3, atol=1e-6)
+
+
+def test_equal_masks_give_the_mixture_back():
+    mixture = np.random.default_rng(0).standard_normal(10001).astype(np.float32)
+    spectrogram = stft(mixture, 2048, 512)
+    estimates = apply_masks(spectrogram, np.full((2, *spectrogram.shape), 0.5), len(mixture), 2048, 512)
+    np.testing.assert_allclose(estimates, np.stack([mixture, mixture]), atol=1e-5)
+
+
+def test_beat_spectrum_is_the_mean_autocorrelation():
+    power = np.random.default_rng(0).uniform(size=(5, 40))
+    expected = [np.mean([row[: 40 - lag] @ row[lag:] / (40 - lag) for row in power]) for lag in range(40)]
+    np.testing.assert_allclose(beat_spectrum(power), np.array(expected) / expected[0])
+
+
+@pytest.mark.parametrize("period", [7, 20, 31])
+def test_the_period_of_a_periodic_spectrogram_is_found(period):
+    magnitude = np.tile(np.random.default_rng(0).uniform(size=(10, period)), 8)[:, :150]
+    assert repeating_period(beat_spectrum(magnitude**2)) == period
+    np.testing.assert_allclose(repeating_spectrogram(magnitude, period), magnitude)
+
+
+def test_timbre_does_not_depend_on_loudness():
+    spectra = np.random.default_rng(0).uniform(size=(1025, 3))
+    np.testing.assert_allclose(mfcc(1000 * spectra, RATE), mfcc(spectra, RATE), atol=1e-4)

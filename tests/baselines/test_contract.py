@@ -1,0 +1,98 @@
+"""Every file in baselines/ keeps the contract of baselines/base.py."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from baselines.base import Baseline, import_method, make_method, names
+from ucr.errors import UserError
+
+RATE = 24000
+METHODS = [*names(), "_template"]
+pytestmark = pytest.mark.parametrize("name", METHODS)
+
+
+def separate(method: Baseline, name: str, sources: np.ndarray) -> np.ndarray:
+    """Separate the mean of `sources`, which only an oracle sees; the input must come back unchanged."""
+    mixture = sources.mean(axis=0)
+    given = mixture.copy()
+    oracle = import_method(name)[0].kind == "oracle"
+    references = sources.copy() if oracle else None
+    estimates = method.separate(given, RATE, len(sources), references)
+    np.testing.assert_array_equal(given, mixture)
+    if oracle:
+        np.testing.assert_array_equal(references, sources)
+    return estimates
+
+
+def assert_sound(estimates: np.ndarray, sources: np.ndarray) -> None:
+    assert estimates.shape == sources.shape
+    assert estimates.dtype == np.float32
+    assert np.isfinite(estimates).all()
+
+
+def test_card_says_what_it_is(name):
+    meta, method = import_method(name)
+    assert meta.kind in ("oracle", "bound", "blind", "supervised", "ours")
+    assert meta.paper
+    assert meta.summary
+    assert "\n" not in meta.summary
+    assert method.__doc__
+
+
+@pytest.mark.parametrize("n_samples", [RATE, RATE + 1])
+def test_any_length_comes_back_whole_and_the_same_twice(name, n_samples, build, pretend_music):
+    sources = pretend_music(2, n_samples)
+    method = build(name)
+    estimates = separate(method, name, sources)
+    assert_sound(estimates, sources)
+    np.testing.assert_array_equal(separate(method, name, sources), estimates)
+
+
+@pytest.mark.slow
+def test_a_minute(name, build, pretend_music):
+    sources = pretend_music(2, 60 * RATE)
+    assert_sound(separate(build(name), name, sources), sources)
+
+
+def test_silence_gives_numbers(name, build):
+    sources = np.zeros((2, RATE), dtype=np.float32)
+    assert_sound(separate(build(name), name, sources), sources)
+
+
+def test_three_sources_or_a_clear_refusal(name, build, pretend_music):
+    sources = pretend_music(3, RATE)
+    method = build(name)
+    try:
+        estimates = separate(method, name, sources)
+    except ValueError as error:
+        refusal = str(error)
+    else:
+        assert_sound(estimates, sources)
+        return
+    assert "3" in refusal
+
+
+def test_estimates_are_on_the_scale_of_the_sources(name, build, pretend_music):
+    meta = import_method(name)[0]
+    if meta.kind in ("supervised", "ours"):
+        pytest.skip("weights are random")
+    sources = pretend_music(2, RATE)
+    total, expected = separate(build(name), name, sources).sum(axis=0), sources.sum(axis=0)
+    assert (total @ expected) / (expected @ expected) == pytest.approx(1, abs=0.1)
+
+
+def test_a_batch_is_separated_as_its_mixtures_are(name, build, pretend_music):
+    if import_method(name)[0].kind == "oracle":
+        pytest.skip("oracles take no batches")
+    first, second = (pretend_music(2, RATE + extra)[:, extra:].mean(axis=0) for extra in (0, 5000))
+    method = build(name)
+    together = method.separate_batch(np.stack([first, second]), RATE, 2)
+    apart = np.stack([method.separate(mixture, RATE, 2) for mixture in (first, second)])
+    np.testing.assert_allclose(together, apart, atol=1e-4)
+
+
+def test_an_option_that_does_not_exist_is_refused(name):
+    with pytest.raises(UserError, match=rf"methods\.{name} .* argument 'no_such_option' \({name} takes \w+"):
+        make_method(name, {"no_such_option": 1})

@@ -1,0 +1,47 @@
+"""Known figures on the authors' published clips."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from baselines.base import make_method
+from ucr.files import read_audio
+
+CLIPS = Path(__file__).resolve().parents[2] / ".." / "shared" / "published" / "drums+bass"
+pytestmark = pytest.mark.skipif(not CLIPS.is_dir(), reason="the published clips are not here")
+
+
+def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
+    """Scale-invariant SDR in dB (Le Roux et al. 2019)."""
+    reference, estimate = reference.astype(np.float64), estimate.astype(np.float64)
+    target = (reference @ estimate) / (reference @ reference) * reference
+    return 10 * np.log10((target @ target) / ((estimate - target) @ (estimate - target)))
+
+
+def scores(name: str, clip: int) -> list[float]:
+    """SI-SDR of drums and bass in the best order."""
+    sources = np.stack(
+        [read_audio(CLIPS / str(clip) / f"{source}.wav")[0][0] for source in ("drums", "bass")]
+    )
+    meta, method = make_method(name, {})
+    references = sources if meta.kind == "oracle" else None
+    estimates = method.separate(sources.mean(axis=0), 24000, 2, references)
+    orders = [
+        [si_sdr(s, e) for s, e in zip(sources, order, strict=True)] for order in permutations(estimates)
+    ]
+    return max(orders, key=sum)
+
+
+@pytest.mark.parametrize(("clip", "expected"), [(1, (5.2, 3.7)), (2, (6.6, 5.9)), (3, (5.0, 14.2))])
+def test_hpss(clip, expected):
+    assert scores("hpss", clip) == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.parametrize("clip", [1, 2, 3])
+def test_the_ideal_mask_is_over_hpss_is_over_the_mixture(clip):
+    assert np.mean(scores("irm", clip)) > np.mean(scores("hpss", clip)) + 3
+    assert np.mean(scores("hpss", clip)) > np.mean(scores("mixture", clip)) + 3

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from baselines import ucr
+from baselines.ucr_masked import masked
+from ucr.errors import UserError
+from ucr.files import read_audio
+
+PUBLISHED = Path(__file__).resolve().parents[2] / ".." / "shared" / "published" / "drums+bass"
+
+
+def test_masked_estimates_add_up_to_the_mixture(pretend_music):
+    sources = pretend_music(2, 24000)
+    mixture = sources.mean(axis=0)
+    estimates = masked(mixture, sources + 0.1 * sources[::-1])
+    assert np.abs(estimates.mean(axis=0) - mixture).max() < 10 ** (-90 / 20) * np.abs(mixture).max()
+
+
+def test_the_scale_of_the_estimates_does_not_matter(pretend_music):
+    sources = pretend_music(2, 24000)
+    mixture = sources.mean(axis=0)
+    louder = sources * np.array([[10.0], [0.2]], dtype=np.float32)
+    np.testing.assert_allclose(masked(mixture, sources), masked(mixture, louder), atol=1e-4)
+
+
+@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the authors' published clips are not here")
+@pytest.mark.parametrize(
+    ("clip", "si_sdr", "si_sir"), [("1", [11.40, 10.19], [18.5, 17.6]), ("2", [15.32, 14.38], [23.0, 21.3])]
+)
+def test_masking_is_worth_five_db_on_the_authors_own_estimates(clip, si_sdr, si_sir):
+    import fast_bss_eval
+
+    sources, estimates = (
+        np.stack([read_audio(PUBLISHED / clip / f"{name}{suffix}.wav")[0][0] for name in ("drums", "bass")])
+        for suffix in ("", "_estimate")
+    )
+    mixture = sources.mean(axis=0)
+    scores = fast_bss_eval.si_bss_eval_sources(
+        sources.astype(float), masked(mixture, estimates).astype(float)
+    )
+    np.testing.assert_allclose(scores[0], si_sdr, atol=0.1)
+    np.testing.assert_allclose(scores[1], si_sir, atol=0.2)
+    unmasked = fast_bss_eval.si_bss_eval_sources(sources.astype(float), estimates.astype(float))
+    assert (scores[0] - unmasked[0]).mean() > 3.5
+
+
+def test_weights_of_other_sources_are_refused(params, tiny_weights, tmp_path):
+    tiny_weights["ucr"](tmp_path, params)
+    with pytest.raises(UserError, match=r"separates drums\+bass, not bass\+piano"):
+        ucr.Method().load(tmp_path, params.model_copy(update={"sources": ["bass", "piano"]}))

@@ -1,0 +1,265 @@
+"""The command line `python -m eval`: what it prints, writes and refuses."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from eval.__main__ import main
+from eval.compare import compare, read_results
+from eval.folders import COLUMNS
+from eval.provenance import provenance_table
+from eval.tables import Method, make_tables
+from ucr.errors import UserError
+
+RATE = 4000
+PROVENANCE = {
+    "kind": "blind",
+    "data": "a" * 64,
+    "sources": ["drums", "bass"],
+    "sample_rate": 24000,
+    "protocol": {"version": 1, "window": 3.5, "hop": 1.5},
+}
+
+
+@dataclass
+class Ended:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run the command line in this process, which need not import everything again."""
+
+    def ended(*arguments: str | Path) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["eval", *map(str, arguments)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return Ended(code, *capsys.readouterr())
+
+    return ended
+
+
+@pytest.fixture
+def stems(tmp_path) -> Path:
+    """Two songs, `true` and `found`; estimates have noise at -20 dB."""
+    rng = np.random.default_rng(0)
+    for song in ("One", "Two"):
+        for folder in ("true", "found"):
+            (tmp_path / folder / song).mkdir(parents=True)
+        for source in ("drums", "bass"):
+            true, noise = 0.1 * rng.standard_normal((2, RATE))
+            soundfile.write(tmp_path / "true" / song / f"{source}.wav", true, RATE, subtype="FLOAT")
+            soundfile.write(tmp_path / "found" / song / f"{source}.flac", true + noise / 10, RATE)
+    return tmp_path
+
+
+def test_score_prints_the_table_and_writes_the_rows(stems):
+    command = [
+        sys.executable,
+        "-m",
+        "eval",
+        "score",
+        "true",
+        "found",
+        "--sources",
+        "drums,bass",
+        "--csv",
+        "rows.csv",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=stems)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "found: 2 segments of 2 songs, fixed order"
+    columns = "source metric mean median ci_low ci_high ci_of n n_silent n_failed"
+    assert " ".join(lines[1].split()) == columns
+    cells = lines[2].split()
+    assert cells[:2] == ["drums", "si_sdr"]
+    assert float(cells[2]) == pytest.approx(20, abs=0.5)
+    assert float(cells[4]) <= float(cells[2]) <= float(cells[5])
+    rows = pd.read_csv(stems / "rows.csv")
+    assert list(rows.columns) == COLUMNS
+    assert rows[rows["metric"] == "si_sdr"]["value"].mean() == pytest.approx(20, abs=0.5)
+
+
+def test_score_of_one_song_in_any_order_tells_what_has_no_score(stems, run):
+    for i, name in enumerate(("bass", "drums")):
+        shutil.move(stems / "found" / "One" / f"{name}.flac", stems / "found" / "One" / f"part{i}.flac")
+    soundfile.write(stems / "found" / "One" / "part0.flac", np.zeros(RATE), RATE)
+    result = run("score", stems / "true" / "One", stems / "found" / "One", "--unordered")
+    assert result.returncode == 0, result.stderr
+    assert "One: 1 segments of 1 songs, best permutation" in result.stdout
+    assert "silent in 1 segments: the estimate is silent" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda f: (f / "drums.flac").unlink(), "found/One lacks drums.wav or drums.flac"),
+        (
+            lambda f: soundfile.write(f / "piano.wav", np.ones(RATE), RATE),
+            "piano.wav is the estimate of no source",
+        ),
+        (
+            lambda f: soundfile.write(f / "drums.flac", np.ones(RATE - 1), RATE),
+            "drums.flac has 3999 samples, but",
+        ),
+        (
+            lambda f: soundfile.write(f / "drums.flac", np.ones(RATE), 8000),
+            "drums.flac has a rate of 8000 Hz, but",
+        ),
+        (lambda f: shutil.rmtree(f), "found/One is missing"),
+    ],
+)
+def test_files_that_do_not_match_end_with_one_sentence_and_code_1(stems, run, spoil, sentence):
+    spoil(stems / "found" / "One")
+    result = run("score", stems / "true", stems / "found", "--csv", stems / "rows.csv")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: ")
+    assert sentence in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (stems / "rows.csv").exists()
+
+
+def test_usage_has_examples_and_its_mistakes_end_with_code_2(run):
+    for name in ("score", "compare"):
+        shown = run(name, "--help")
+        assert shown.returncode == 0
+        assert f"python -m eval {name} " in shown.stdout
+    for arguments in ((), ("score", "a"), ("compare", "a", "b", "--reference", "mp3"), ("sing",)):
+        assert run(*arguments).returncode == 2
+
+
+def write_results(folder: Path, gain: float = 0, methods=("hpss", "ucr"), metric="si_sdr", **changed) -> Path:
+    """Tables of two methods on ten tracks; drums of `ucr` are `gain` dB better in each."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for method in ("hpss", "ucr"):
+        for track in range(10):
+            for source in ("drums", "bass"):
+                value = rng.normal() + (gain if (method, source) == ("ucr", "drums") else 0)
+                rows.append(
+                    (
+                        "drums+bass",
+                        method,
+                        f"{track:03}",
+                        f"{track:03}_0",
+                        source,
+                        "waveform",
+                        metric,
+                        None,
+                        value,
+                    )
+                )
+    table = pd.DataFrame(rows, columns=COLUMNS[:9]).assign(status="ok", reason="").astype({"window": "Int64"})
+    tables = make_tables(
+        table[table["method"].isin(methods)], {name: Method("blind", "") for name in methods}, 100, 0
+    )
+    folder = folder / "reports" / "tables"
+    folder.mkdir(parents=True)
+    tables.tracks.to_csv(folder / "tracks.csv", index=False)
+    provenance_table({name: PROVENANCE | changed for name in methods}).to_csv(
+        folder / "provenance.csv", index=False
+    )
+    return folder.parents[1]
+
+
+def test_compare_finds_the_difference_and_only_that(tmp_path):
+    first, second = write_results(tmp_path / "a"), write_results(tmp_path / "b", gain=0.5)
+    table = compare(read_results(str(first)), read_results(str(second)), ["si_sdr"], "waveform")
+    assert len(table) == 4
+    assert table["tracks"].eq(10).all()
+    changed = table[table["difference"].abs() > 1e-3]
+    assert changed[["method", "source"]].to_numpy().tolist() == [["ucr", "drums"]]
+    row = changed.iloc[0]
+    assert row["difference"] == pytest.approx(0.5, abs=1e-3)
+    assert row["ci_low"] <= row["difference"] <= row["ci_high"]
+    assert row["p_holm"] == pytest.approx(4 * 2 / 2**10, abs=1e-6)
+    assert table["significant"].sum() == 1
+
+
+def test_compare_prints_two_folders(tmp_path, run):
+    first, second = write_results(tmp_path / "a"), write_results(tmp_path / "b", gain=0.5, methods=("ucr",))
+    result = run("compare", first, second, "--metrics", "si_sdr")
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert "difference is B less A" in lines[0]
+    assert " ".join(lines[1].split()) == "method source metric tracks A B difference ci_low ci_high p_holm"
+    assert [line.split()[:3] for line in lines[2:4]] == [
+        ["ucr", "drums", "si_sdr"],
+        ["ucr", "bass", "si_sdr"],
+    ]
+    assert lines[2].endswith("*")
+    assert lines[4] == f"only in {first}: hpss"
+    assert run("compare", first, first, "--metrics", "si_sdr").returncode == 0
+
+
+def test_compare_reads_git_revisions_also_below_the_top_folder(tmp_path, run, monkeypatch):
+    def git(*arguments):
+        subprocess.run(
+            ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path, check=True
+        )
+
+    git("init", "-q")
+    project = write_results(tmp_path / "project")
+    git("add", ".")
+    git("commit", "-qm", "one")
+    shutil.rmtree(project)
+    write_results(tmp_path / "project", gain=0.5)
+    git("commit", "-qam", "two")
+    monkeypatch.chdir(project)
+    result = run("compare", "HEAD~1", "HEAD", "--metrics", "si_sdr")
+    assert result.returncode == 0, result.stderr
+    changed = next(line for line in result.stdout.splitlines() if line.endswith("*"))
+    assert changed.split()[6] == "0.50"
+    git("rm", "-rqf", "--cached", ".")
+    git("commit", "-qm", "three")
+    result = run("compare", "HEAD~1", "HEAD")
+    assert result.returncode == 1
+    assert result.stderr == (
+        "error: revision HEAD keeps no reports/tables/tracks.csv: choose one whose tables were committed\n"
+    )
+    assert "'v9' is no folder and no git revision" in run("compare", "v9", "HEAD~1").stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"data": "b" * 64}, r"data hashes differ \(A \(\S+a\): a{12}; B \(\S+b\): b{12}\)"),
+        ({"sources": ["drums", "piano"]}, "sources differ"),
+        ({"protocol": {"version": 2, "window": 3.5, "hop": 1.5}}, "scoring protocols differ"),
+    ],
+)
+def test_compare_refuses_what_was_measured_otherwise(tmp_path, changed, sentence):
+    sides = [
+        read_results(str(write_results(tmp_path / "a"))),
+        read_results(str(write_results(tmp_path / "b", **changed))),
+    ]
+    with pytest.raises(UserError, match=sentence):
+        compare(*sides, ["si_sdr"], "waveform")
+
+
+def test_compare_refuses_what_is_not_there(tmp_path):
+    results = read_results(str(write_results(tmp_path / "a")))
+    with pytest.raises(UserError, match="has no metric 'sdr': choose from si_sdr, "):
+        compare(results, results, ["sdr"], "waveform")
+    with pytest.raises(UserError, match="share no method scored against codec"):
+        compare(results, results, ["si_sdr"], "codec")
+    with pytest.raises(UserError, match=r"has neither reports/tables/tracks\.csv nor"):
+        read_results(str(tmp_path))
+    (tmp_path / "a" / "reports" / "tables" / "provenance.csv").write_text("method\nhpss\n")
+    with pytest.raises(UserError, match=r"provenance\.csv of \S+ lacks data"):
+        read_results(str(tmp_path / "a"))

@@ -1,0 +1,100 @@
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from eval import cost
+from ucr.errors import UserError
+
+
+class Holder:
+    def __init__(self, **values):
+        vars(self).update(values)
+
+
+def test_parameters_are_counted_once_wherever_a_method_holds_its_network():
+    net = nn.Linear(10, 4)
+    assert cost.parameter_count(Holder(model=net)) == 44
+    assert cost.parameter_count(Holder(inner=Holder(model=net))) == 44
+    assert cost.parameter_count(Holder(model=net, again=net)) == 44
+    assert cost.parameter_count(Holder(n_fft=2048)) == 0
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "expected"),
+    [
+        (nn.Linear(30, 20), (7, 30), 7 * 30 * 20),
+        (nn.Conv1d(3, 5, 9, padding=4), (2, 3, 100), 2 * 100 * 3 * 5 * 9),
+        (nn.LSTM(6, 8, batch_first=True), (1, 11, 6), 11 * 4 * 8 * (6 + 8)),
+        (nn.MultiheadAttention(8, 2, batch_first=True), (1, 5, 8), 5 * 8 * 8 * 4 + 2 * 5 * 5 * 8),
+    ],
+)
+def test_multiply_accumulates_of_known_layers(network, shape, expected):
+    network.eval()
+    x = torch.randn(shape)
+    arguments = (x, x, x) if isinstance(network, nn.MultiheadAttention) else (x,)
+    assert cost.multiply_accumulates(lambda: network(*arguments)) == expected
+
+
+def test_a_slow_call_is_repeated_less_often(monkeypatch):
+    assert len(cost.repeated(lambda: time.sleep(0.001), lambda: None)) == cost.REPEATS
+    monkeypatch.setattr(cost, "SECONDS_A_MEASUREMENT", 0.05)
+    assert len(cost.repeated(lambda: time.sleep(0.06), lambda: None)) == 1
+
+
+def test_the_real_time_factor_is_seconds_of_work_for_one_of_audio():
+    seconds = [0.2, 0.4, 0.3]
+    factor = cost.real_time_factor(seconds, 2.0)
+    assert factor["min"] <= factor["median"] <= factor["max"]
+    assert factor["median"] == pytest.approx(np.median(seconds) / 2)
+
+
+def test_a_method_without_training_has_no_training_cost(tmp_path):
+    assert set(cost.training_cost(tmp_path, 100.0).values()) == {None}
+    assert cost.size_on_disk_mb(tmp_path) == 0
+
+
+def test_energy_is_watts_times_seconds(tmp_path):
+    (tmp_path / "card.json").write_text('{"last": {"step": 10, "seconds": 36.0}}')
+    assert cost.training_cost(tmp_path, 100.0) == {
+        "train_steps": 10,
+        "train_seconds": 36.0,
+        "train_energy_wh_estimate": 1.0,
+    }
+
+
+def measured(**changes):
+    return {
+        "method": "a",
+        "kind": "blind",
+        "failed": "",
+        "parameters": 0,
+        "macs_per_second": None,
+        "real_time_factor_1": {"median": 0.1, "min": 0.09, "max": 0.2, "n": 5},
+        "real_time_factor_8": {"median": 0.1, "min": 0.09, "max": 0.2, "n": 5},
+        "peak_memory_mb": 300.0,
+        "size_on_disk_mb": 0.0,
+        "device": "cpu",
+        "threads": 2,
+        "machine": {"cpu": "x", "cores": 2, "memory_gb": 8.0},
+        "libraries": {"torch": "2"},
+    } | changes
+
+
+def test_what_cannot_be_counted_is_empty_and_never_zero():
+    table = cost.cost_table({"a": measured()})
+    assert table[["parameters", "macs_per_second", "size_on_disk_mb", "train_seconds"]].isna().all(axis=None)
+    assert table.rtf_1[0] == 0.1
+
+
+def test_a_method_that_fails_keeps_its_row():
+    failing = {k: v for k, v in measured(failed="yields two").items() if "real_time" not in k}
+    table = cost.cost_table({"a": measured(), "b": failing | {"method": "b"}})
+    assert table.set_index("method").failed["b"] == "yields two"
+
+
+def test_times_of_two_machines_never_share_a_column():
+    with pytest.raises(UserError, match="a and b were measured on different machines"):
+        cost.cost_table({"a": measured(), "b": measured(threads=1)})

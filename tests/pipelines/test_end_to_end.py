@@ -1,0 +1,98 @@
+"""The whole graph at the smoke setting, in a copy of the project."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ucr.params import load_params
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+def run(folder, *command, check=True):
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment |= {"PYTHONPATH": str(folder)}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project")
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    for file in filter(None, files):
+        if (ROOT / file).is_file():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, folder / file)
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"],
+    ):
+        run(folder, "git", *command)
+    run(folder, sys.executable, "-m", "pipelines.preset", "params/smoke.yaml")
+    run(folder, "dvc", "repro")
+    return folder
+
+
+def ran(done):
+    return set(re.findall(r"Running stage '([^']+)'", done.stdout + done.stderr))
+
+
+def test_every_method_is_in_the_tables(project):
+    table = pd.read_csv(project / "reports/tables/separation.csv")
+    methods = set(load_params(project / "params.yaml").methods)
+    assert set(table.method) == methods
+    assert set(table.reference) == {"waveform", "codec"}
+    assert {"si_sdr", "si_sir", "si_sar", "v4_sdr_mean_windows"} <= set(table.metric)
+    assert (table.n + table.n_silent + table.n_failed > 0).all()
+    assert set(json.loads((project / "reports/metrics.json").read_text())) <= methods | {"task", "data"}
+    assert "<html" in (project / "reports/index.html").read_text()[:500]
+    assert len(pd.read_csv(project / "generated/manifest.csv")) > 0
+
+
+def test_nothing_runs_again_and_that_takes_under_four_seconds(project):
+    run(project, "dvc", "repro")
+    began = time.monotonic()
+    done = run(project, "dvc", "repro")
+    assert ran(done) == set()
+    assert time.monotonic() - began < 4
+
+
+def test_a_new_baseline_runs_its_own_stages_and_the_tables(project):
+    (project / "baselines/copycat.py").write_text(
+        (project / "baselines/mixture.py").read_text().replace('"mixture"', '"copycat"')
+    )
+    params = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(params.rstrip() + "\n  copycat: {needs: segments}\n")
+    done = run(project, "dvc", "repro")
+    assert ran(done) == {"separate@copycat", "score@copycat", "cost@copycat", "tables", "report"}
+    table = pd.read_csv(project / "reports/tables/separation.csv")
+    both = table[table.method.isin(["mixture", "copycat"]) & (table.metric == "si_sdr")]
+    assert both.groupby(["reference", "source"])["mean"].nunique().eq(1).all()
+
+
+def test_a_baseline_that_raises_is_a_row_and_the_rest_goes_on(project):
+    text = (project / "baselines/mixture.py").read_text().replace('"mixture"', '"faulty"')
+    text = text.replace("        return ", "        raise ArithmeticError('too loud')\n        return ", 1)
+    (project / "baselines/faulty.py").write_text(text)
+    with open(project / "params.yaml", "a") as file:
+        file.write("  faulty: {needs: segments}\n")
+    run(project, "dvc", "repro")
+    table = pd.read_csv(project / "reports/tables/separation.csv")
+    assert (table[table.method == "faulty"].n_failed > 0).all()
+    rows = pd.read_csv(project / "scores/faulty/rows.csv")
+    assert rows.status.eq("failed").all()
+    assert rows.reason.str.contains("too loud").all()

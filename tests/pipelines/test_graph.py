@@ -1,0 +1,36 @@
+"""The graph in dvc.yaml, as a file: what depends on what."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+BODIES = {name: stage.get("do", stage) for name, stage in STAGES.items()}
+
+
+def test_each_stage_is_the_module_of_its_name_and_depends_on_it():
+    modules = {path.stem for path in (ROOT / "pipelines").glob("*.py")} - {"__init__", "preset"}
+    assert set(STAGES) == {name for name in modules if not name.startswith("_")}
+    for name, body in BODIES.items():
+        assert body["cmd"].split()[:3] == ["python", "-m", f"pipelines.{name}"]
+        assert f"pipelines/{name}.py" in body["deps"]
+
+
+def test_every_dependency_is_a_file_of_the_project_or_some_stages_output():
+    outs = [
+        out if isinstance(out, str) else next(iter(out)) for body in BODIES.values() for out in body["outs"]
+    ]
+    for body in BODIES.values():
+        for dep in body["deps"]:
+            made = any(dep == out or dep.startswith(f"{out}/") or out.startswith(f"{dep}/") for out in outs)
+            assert "${" in dep or made or (ROOT / dep).exists(), dep
+
+
+@pytest.mark.parametrize("stage", ["separate", "score"])
+def test_a_method_does_not_depend_on_the_others(stage):
+    body = BODIES[stage]
+    assert not any(param in ("methods", "methods.*") for param in body["params"])
+    assert "baselines" not in body["deps"]
+    assert not any(dep == "estimates" for dep in body["deps"])

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+import torch
+
+from pipelines.train_decomposition import REMIX_DB, remix, remix_consistency
+
+
+class Splitter:
+    """Stands for a model: shares each mixture out by fixed masks over the bands."""
+
+    power = 0.5
+    additive = True
+
+    def __init__(self, masks):
+        self.masks = torch.as_tensor(masks, dtype=torch.float32)[None, :, :, None]
+
+    def separate(self, mixtures, steps):
+        return mixtures[:, None] * self.masks.sqrt()
+
+    def reconstruct(self, components):
+        return (components**2).sum(dim=1).sqrt()
+
+
+@pytest.fixture
+def mixtures():
+    return torch.rand(4, 8, 20, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_model_that_finds_its_components_again_is_consistent(mixtures):
+    halves = torch.eye(2).repeat_interleave(4, dim=1)
+    assert remix_consistency(Splitter(halves), mixtures) > 60
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5], ids=["all to one component", "the same to both"])
+def test_a_model_that_does_not_separate_is_inconsistent(mixtures, share):
+    masks = torch.tensor([share, 1 - share])[:, None].expand(2, 8)
+    assert remix_consistency(Splitter(masks), mixtures) < 8
+
+
+def test_a_remix_takes_every_component_from_another_mixture():
+    guesses = torch.arange(1.0, 7.0).view(3, 2, 1, 1).expand(3, 2, 4, 5)
+    ratios = (remix(guesses, 0.5, np.random.default_rng(0)) / guesses)[:, :, 0, 0]
+    limit = 10 ** (REMIX_DB / 20 / 2)
+    assert ((ratios[:, 0] >= 1 / limit) & (ratios[:, 0] <= limit)).all()
+    before = guesses[:, 1, 0, 0].roll(1)
+    second = ratios[:, 1] * guesses[:, 1, 0, 0] / before
+    assert ((second >= 1 / limit) & (second <= limit)).all()
+    assert len(set(second.tolist())) == 3

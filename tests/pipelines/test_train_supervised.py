@@ -1,0 +1,111 @@
+"""The stage `train_supervised`: what is drawn, what is written, what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from baselines.base import make_method
+from pipelines.train_supervised import GAINS, remixed, true_crops
+from ucr.files import read_json
+from ucr.params import check_params
+from ucr.segments import Cut, SegmentStore, SegmentWriter
+from ucr.slakh.read import Track
+
+ROOT = Path(__file__).resolve().parents[2]
+RATE, COUNT = 24000, 6
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with 6 segments of a second a split: drums constant and positive, bass a ramp times a constant."""
+    folder = tmp_path_factory.mktemp("project")
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    optim = {**values["supervised"]["conv_tasnet"]["optim"], "steps": 4, "batch": 2, "crop": 6000}
+    network = {"N": 8, "L": 16, "B": 8, "H": 8, "Sc": 8, "P": 3, "X": 2, "R": 1}
+    values["supervised"] = {
+        "conv_tasnet": {"network": network, "optim": {**optim, "validate_every": 2}},
+        "demucs": {"network": {"no_such_size": 1}, "optim": optim},
+        "hpss": {"network": {}, "optim": optim},
+    }
+    (folder / "params.yaml").write_text(yaml.safe_dump(values))
+    writer = SegmentWriter(folder / "work")
+    for split in ("train", "validation", "test"):
+        level = np.arange(1, COUNT + 1)[:, None] * np.ones(RATE) * 1000
+        ramp = level * np.linspace(-1, 1, RATE)
+        audio = {f"Track00001_{i}": np.stack([level[i], ramp[i]]).astype(np.int16) for i in range(COUNT)}
+        index = [{"split": split, "track": "Track00001", "segment": name, "digest": ""} for name in audio]
+        writer.add(Track("Track00001", split, Path("data")), Cut(audio, index, [], []))
+    meta = {"sources": ["drums", "bass"], "sample_rate": RATE, "seconds": 1.0, "dataset": "test"}
+    writer.finish(folder / "segments", meta)
+    return folder
+
+
+def train(project: Path, method: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pipelines.train_supervised", method]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True)
+
+
+def test_remixes_keep_the_classes_and_mix_the_songs(project):
+    store = SegmentStore(project / "segments", "train")
+    crops = remixed(store, np.random.default_rng(0), 64, 6000).numpy()
+    assert crops.shape == (64, 2, 6000)
+    assert crops.dtype == np.float32
+    drums, bass = crops[:, 0], crops[:, 1]
+    np.testing.assert_allclose(np.ptp(drums, axis=1), 0, atol=1e-6)
+    assert (np.ptp(bass, axis=1) > 1e-4).all()
+    levels = np.abs(drums[:, 0]) * 32768 / 1000
+    assert GAINS[0] <= levels.min() < levels.max() <= GAINS[1] * COUNT
+    assert {-1, 1} == set(np.sign(drums[:, 0]))
+    again = remixed(store, np.random.default_rng(0), 64, 6000).numpy()
+    np.testing.assert_array_equal(again, crops)
+
+
+def test_crops_for_validation_are_as_recorded(project):
+    store = SegmentStore(project / "segments", "validation")
+    crops = true_crops(store, np.random.default_rng(0), 10, 6000).numpy()
+    steps = np.diff(crops[:, 1]).mean(axis=1) * (RATE - 1) / 2
+    np.testing.assert_allclose(steps, crops[:, 0, 0], rtol=0.01)
+
+
+def test_training_writes_weights_that_separate(project):
+    done = train(project, "conv_tasnet")
+    assert done.returncode == 0, done.stderr
+    folder = project / "models" / "conv_tasnet"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "card.json",
+        "model.safetensors",
+        "training.csv",
+    ]
+    curve = pd.read_csv(folder / "training.csv")
+    assert list(curve.step) == [2, 4]
+    assert curve.validation_loss.notna().all()
+    card = read_json(folder / "card.json")
+    assert card["last"]["step"] == 4
+    assert card["parameters"] > 0
+    _, method = make_method("conv_tasnet", {})
+    method.load(folder, check_params(yaml.safe_load((project / "params.yaml").read_text())))
+    mixture = SegmentStore(project / "segments", "test")[0].mixture
+    assert method.separate(mixture, RATE, 2).shape == (2, RATE)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nothing", "supervised lacks 'nothing'"),
+        ("hpss", "hpss is not trained on true sources"),
+        ("demucs", "supervised.demucs.network"),
+    ],
+)
+def test_mistakes_are_one_sentence(project, name, words):
+    done = train(project, name)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (project / "models" / name).exists()

@@ -1,0 +1,255 @@
+"""A small and complete results folder, written as the stages write it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from eval.provenance import provenance_table
+from eval.tables import Method, make_tables
+from ucr.files import write_audio, write_csv, write_json
+from ucr.params import Params, check_params, read_yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ["drums", "bass"]
+METHODS = {"ucr": "ours", "demucs": "supervised", "hpss": "blind", "mixture": "bound", "irm": "oracle"}
+QUALITY = {"ours": 8.0, "supervised": 9.0, "blind": 2.0, "bound": -1.0, "oracle": 12.0}
+METRICS = ["si_sdr", "si_sir", "si_sar", "si_sdr_improvement", "mstft"]
+RATE = 24000
+HOSTILE = "\"'><img src=x onerror=alert(1)>"
+
+
+def make_sources(seconds: float, seed: int) -> np.ndarray:
+    """Clicks with decaying noise, and a low tone: float32[2, n_samples]."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(seconds * RATE)) / RATE
+    drums = rng.normal(size=len(time)) * np.exp(-20 * (time % 0.25)) * 0.3
+    bass = 0.3 * np.sign(np.sin(2 * np.pi * 55 * 2 ** (seed % 7 / 12) * time)) * (1 - time % 0.5)
+    return np.stack([drums, bass]).astype(np.float32)
+
+
+def make_tree(
+    root: Path,
+    methods: dict[str, str] = METHODS,
+    tracks: int = 3,
+    segments: int = 2,
+    seconds: float = 0.5,
+    sources: list[str] = SOURCES,
+    track: str = "Track",
+    task: str = "drums+bass",
+) -> Params:
+    """Write results of `methods` on `tracks` times `segments` segments; the last method fails on one of them."""
+    rng = np.random.default_rng(0)
+    names = [(f"{track}{t:05d}", f"{track}{t:05d}_{i}") for t in range(tracks) for i in range(segments)]
+    for number, (_, name) in enumerate(names):
+        true = make_sources(seconds, number)
+        mixture = true.mean(axis=0)
+        for label, signal in zip(["mixture", *sources], [mixture, *true], strict=True):
+            write_audio(root / "references" / "waveform" / name / f"{label}.wav", signal, RATE)
+        for method, kind in methods.items():
+            if method == list(methods)[-1] and number == 0:
+                continue
+            leak = 10 ** (-QUALITY.get(kind, 0.0) / 20)
+            estimates = true + leak * true[::-1]
+            labels = sources
+            if kind in ("ours", "blind", "bound"):  # unlabelled: components in the other order
+                estimates, labels = estimates[::-1], [f"component_{i}" for i in range(len(sources))]
+            for label, signal in zip(labels, estimates, strict=True):
+                write_audio(root / "estimates" / method / name / f"{label}.wav", signal, RATE)
+
+    tables = []
+    for method, kind in methods.items():
+        rows = []
+        for number, (track_name, name) in enumerate(names):
+            failed = method == list(methods)[-1] and number == 0
+            for source in sources:
+                for reference in ("waveform", "codec"):
+                    for metric in [*METRICS, "v4_sdr"]:
+                        value = (
+                            QUALITY.get(kind, 0.0)
+                            - 0.1 * number
+                            + rng.normal(scale=0.3)
+                            + 3 * (metric == "si_sir")
+                        )
+                        row = [task, method, track_name, name, source, reference, metric]
+                        window = 0 if metric == "v4_sdr" else None
+                        rows.append(
+                            [
+                                *row,
+                                window,
+                                *((None, "failed", "ran out of <luck>") if failed else (value, "ok", "")),
+                            ]
+                        )
+        columns = [
+            "task",
+            "method",
+            "track",
+            "segment",
+            "source",
+            "reference",
+            "metric",
+            "window",
+            "value",
+            "status",
+            "reason",
+        ]
+        table = pd.DataFrame(rows, columns=columns).astype({"window": "Int64", "value": float})
+        write_csv(root / "scores" / method / "rows.csv", table)
+        tables.append(table)
+        card = {
+            "name": method,
+            "kind": kind,
+            "paper": f"A paper on {method}, 2020",
+            "summary": "What it does.",
+        }
+        write_json(root / "estimates" / method / "method.json", {"card": card})
+    kinds = {
+        name: Method(kind, "fixed order" if kind in ("supervised", "oracle") else "best permutation")
+        for name, kind in methods.items()
+    }
+    made = make_tables(pd.concat(tables, ignore_index=True), kinds, resamples=100, seed=0)
+    write_csv(root / "reports/tables/separation.csv", made.separation)
+    write_csv(root / "reports/tables/comparisons.csv", made.comparisons)
+    make_extras(root, methods, names, sources)
+    values = read_yaml(ROOT / "params.yaml") | {
+        "sources": sources,
+        "methods": {name: {"needs": "segments"} for name in methods},
+    }
+    return check_params(values)
+
+
+def make_extras(
+    root: Path, methods: dict[str, str], names: list[tuple[str, str]], sources: list[str]
+) -> None:
+    """Everything that the report can do without."""
+    shutil.copy(ROOT / "reports/published.yaml", root / "reports")
+    data = [
+        ("train", "track", "used", 96),
+        ("train", "track", "no bass", 4),
+        ("test", "segment", "used", len(names)),
+    ]
+    write_csv(
+        root / "reports/tables/data.csv", pd.DataFrame(data, columns=["split", "item", "reason", "count"])
+    )
+    shared = {
+        "data": "f" * 64,
+        "code": {"commit": "0123abc", "uncommitted_changes": False},
+        "libraries": {"numpy": "2.4.6"},
+        "machine": {"cpu": "A processor", "cores": 2},
+    }
+    provenance = {method: {"kind": kind, "weights": None, **shared} for method, kind in methods.items()}
+    write_csv(root / "reports/tables/provenance.csv", provenance_table(provenance))
+    cost = [
+        {
+            "method": method,
+            "kind": kind,
+            "parameters": 1e6 if kind == "ours" else None,
+            "macs_per_second": None,
+        }
+        | {
+            "rtf_1": 0.01 * 2**i,
+            "rtf_1_min": 0.009 * 2**i,
+            "rtf_1_max": 0.012 * 2**i,
+            "peak_memory_mb": 100.0 + i,
+        }
+        | {
+            "device": "cpu",
+            "threads": 2,
+            "machine": "A processor, 2 cores, 8 GB",
+            "torch": "2.13.0+cpu",
+            "failed": "",
+        }
+        for i, (method, kind) in enumerate(methods.items())
+    ]
+    write_csv(root / "reports/tables/cost.csv", pd.DataFrame(cost))
+    steps = [
+        (n, source, "si_sdr", 8 - len(source) / n, 7.5 - len(source) / n, 8.5 - len(source) / n)
+        for n in (1, 2, 5, 10, 50)
+        for source in sources
+    ]
+    write_csv(
+        root / "reports/steps.csv",
+        pd.DataFrame(steps, columns=["steps", "source", "metric", "mean", "ci_low", "ci_high"]),
+    )
+    ablation = [
+        ("composition", setting, seed, source, "si_sdr", 5 + 2 * (setting == "magnitude_sum") + 0.2 * seed)
+        for setting in ("mean", "magnitude_sum")
+        for seed in range(3)
+        for source in sources
+    ]
+    write_csv(
+        root / "reports/ablation.csv",
+        pd.DataFrame(ablation, columns=["question", "setting", "seed", "source", "metric", "value"]),
+    )
+    distances = [
+        ("unconditional", "log-mel", "frechet", 12.5),
+        ("real against real", "log-mel", "frechet", 1.25),
+    ]
+    write_csv(
+        root / "reports/tables/generation.csv",
+        pd.DataFrame(distances, columns=["set", "space", "metric", "value"]),
+    )
+    for model in ("decomposition", "prior"):
+        steps_done = np.arange(1, 7) * 250
+        curve = {
+            "step": steps_done,
+            "loss": 100 / steps_done,
+            "validation_loss": 120 / steps_done,
+            "seconds": steps_done / 10,
+        }
+        write_csv(root / "models" / model / "training.csv", pd.DataFrame(curve))
+        write_json(root / "models" / model / "card.json", {"parameters": 123456, "device": "cpu", "seed": 0})
+    song = names[0][1]
+    manifest = [
+        ("reconstruction", song, "", "reconstruction/a.wav"),
+        ("partial", song, "component_0", "partial_component_0/a.wav"),
+        ("unconditional", "", "component_0+component_1", "unconditional/0000.wav"),
+    ]
+    for i, (*_, file) in enumerate(manifest):
+        write_audio(root / "generated" / file, make_sources(0.5, i).mean(axis=0), RATE)
+    write_csv(
+        root / "generated/manifest.csv",
+        pd.DataFrame(manifest, columns=["kind", "segment", "generated", "file"]).assign(seed=0),
+    )
+
+
+def make_hostile(root: Path) -> tuple[Path, Params, str]:
+    """Results whose names try to become markup; returns the folder, parameters and the nastiest name."""
+    params = make_tree(
+        root, {HOSTILE: "ours", "$x_{1": "blind", "<b>": "<i>kind"}, tracks=2, segments=1, track=HOSTILE
+    )
+    escape = "</script><script>alert(2)</script><!--<script>"
+    table = pd.read_csv(root / "reports/tables/separation.csv").assign(task=escape)
+    table.assign(source=table["source"] + escape).to_csv(root / "reports/tables/separation.csv", index=False)
+    pd.DataFrame({"split": ["test"], "reason": [escape], "count": [1]}).to_csv(
+        root / "reports/tables/data.csv", index=False
+    )
+    for path in root.glob("estimates/*/method.json"):
+        path.write_text(json.dumps({"card": {"paper": escape, "summary": HOSTILE}}))
+    for path in (root / "models").iterdir():
+        (path / "card.json").write_text(json.dumps({"device": escape}))
+    write_audio(root / "generated" / "reconstruction" / f"{HOSTILE}.wav", np.zeros(24000, np.float32), 24000)
+    return root, params, escape
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """A results folder and its parameters; tests leave it as it is."""
+    root = tmp_path_factory.mktemp("results")
+    return root, make_tree(root)
+
+
+@pytest.fixture
+def tree(whole, tmp_path):
+    """A results folder to change, and its parameters, which ask for one segment to hear."""
+    root, params = whole
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    return tmp_path, with_segments(params, 1)
+
+
+def with_segments(params: Params, count: int) -> Params:
+    """Parameters that ask for `count` segments to hear."""
+    return params.model_copy(update={"report": params.report.model_copy(update={"segments": count})})

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+import torch
+
+from ucr.grouping import factorise, group, struck_share
+
+
+@pytest.fixture
+def mixtures():
+    """Three mixtures of a tone that goes on and clicks that recur: float32[3, bands, frames]."""
+    latents = np.full((3, 64, 200), 1e-3, np.float32)
+    latents[:, 20:23] = 1.0
+    latents[:, 30:, 10::40] = 1.0
+    return latents
+
+
+def test_a_click_is_struck_and_a_tone_sustained(mixtures):
+    struck, sustained = group(mixtures, 0.5, 2, struck=True)[1].astype(np.float32)
+    assert struck[50, 90] > 0.9 > 0.4 > sustained[50, 90]
+    assert sustained[21, 70] > 0.9 > 0.4 > struck[21, 70]
+
+
+def test_the_median_filters_alone_tell_them_apart(mixtures):
+    share = struck_share(mixtures[0])
+    assert share[50, 90] > 0.99
+    assert share[21, 70] < 0.01
+
+
+@pytest.mark.parametrize("n_components", [2, 3, 4])
+@pytest.mark.parametrize("struck", [True, False])
+def test_magnitudes_add_up_to_the_mixture(n_components, struck):
+    mixtures = np.random.default_rng(0).random((2, 64, 120), np.float32)
+    groups = group(mixtures, 0.5, n_components, struck).astype(np.float32)
+    assert groups.shape == (2, n_components, 64, 120)
+    np.testing.assert_allclose((groups**2).sum(axis=1), mixtures**2, atol=3e-3)
+
+
+def test_silence_stays_silent(mixtures):
+    mixtures[1] = 0
+    assert not group(mixtures, 0.5, 2, struck=True)[1].any()
+
+
+def test_the_same_seed_gives_the_same_groups(mixtures):
+    np.testing.assert_array_equal(
+        group(mixtures, 0.5, 2, True, seed=3), group(mixtures, 0.5, 2, True, seed=3)
+    )
+
+
+def test_factors_of_a_low_rank_matrix_rebuild_it():
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.rand(1, 64, 3, generator=generator) @ torch.rand(1, 3, 100, generator=generator)
+    spectra, activations = factorise(matrix, 3, 500, generator)
+    assert (spectra >= 0).all()
+    assert (activations >= 0).all()
+    torch.testing.assert_close(spectra @ activations, matrix, atol=0.03, rtol=0.03)

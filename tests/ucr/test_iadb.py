@@ -1,0 +1,57 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ucr import iadb
+from ucr.params import IadbParams
+
+C = IadbParams(variant="c", alpha_zero_share=0.0)
+D = IadbParams(variant="d", alpha_zero_share=0.0)
+
+
+@given(st.integers(1, 60), st.sampled_from([C, D]))
+@settings(max_examples=20, deadline=None)
+def test_a_perfect_network_is_sampled_exactly(steps, params):
+    torch.manual_seed(0)
+    clean, noise = torch.randn(2, 3, 5), torch.randn(2, 3, 5)
+    prediction = iadb.target(clean, noise, params)
+    out = iadb.sample(lambda x, alpha: prediction, noise, steps, params)
+    torch.testing.assert_close(out, clean, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("params", [C, D])
+def test_the_network_sees_the_blend_at_its_noise_level(params):
+    torch.manual_seed(0)
+    clean, noise = torch.randn(2, 4), torch.randn(2, 4)
+
+    def network(x, alpha):
+        torch.testing.assert_close(x, iadb.blend(clean, noise, alpha), atol=1e-5, rtol=1e-4)
+        return iadb.target(clean, noise, params)
+
+    iadb.sample(network, noise, 10, params)
+
+
+def test_what_is_kept_stays_bit_for_bit():
+    torch.manual_seed(0)
+    clean, noise = torch.randn(2, 3, 5), torch.randn(2, 3, 5)
+    mask = torch.zeros(2, 3, 5, dtype=torch.bool)
+    mask[:, 1] = True
+    seen = []
+
+    def network(x, alpha):
+        seen.append(torch.equal(x[:, 1], clean[:, 1]))
+        return torch.randn_like(x)
+
+    out = iadb.sample(network, noise, 4, C, (mask, clean))
+    assert seen == [True] * 4
+    assert torch.equal(out[:, 1], clean[:, 1])
+    assert not torch.allclose(out[:, 0], clean[:, 0])
+
+
+def test_the_share_of_draws_at_zero():
+    torch.manual_seed(0)
+    alpha = iadb.draw_alpha(20_000, IadbParams(variant="c", alpha_zero_share=0.3), torch.device("cpu"))
+    assert (alpha == 0).float().mean().item() == pytest.approx(0.3, abs=0.02)
+    assert alpha[alpha > 0].mean().item() == pytest.approx(0.5, abs=0.02)
+    assert alpha.max() < 1

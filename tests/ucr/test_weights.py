@@ -1,0 +1,56 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from baselines.base import make_method
+from ucr.decomposition import load_decomposition
+from ucr.params import load_params
+from ucr.weights import FOLDER, tasks
+from ucr.weights import __main__ as program
+
+MOST_MB = 40
+
+
+def test_the_shipped_weights_load_and_say_where_they_come_from():
+    assert "drums+bass" in tasks()
+    for task in tasks():
+        _, setting, card = load_decomposition(FOLDER / task)
+        assert "+".join(setting.sources) == task
+        assert {"params_file", "code", "hours", "device", "label_free", "scores", "license", "sha256"} <= set(
+            card
+        )
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*.safetensors")) < MOST_MB * 1e6
+
+
+def test_a_task_without_weights_is_a_reason_not_a_crash():
+    params = load_params().model_copy(update={"sources": ["guitar", "organ"]})
+    _, method = make_method("ucr_pretrained", {})
+    method.load(FOLDER, params)
+    with pytest.raises(ValueError, match=r"no weights for guitar\+organ, only for"):
+        method.separate(np.zeros(24000, np.float32), 24000, 2)
+
+
+def test_verify_names_what_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for arguments, words in {
+        ("verify", "guitar+organ"): "no weights are shipped for guitar+organ",
+        ("verify", "drums+bass"): "segments does not exist",
+    }.items():
+        with pytest.raises(SystemExit) as ended:
+            program.main(list(arguments))
+        assert ended.value.code == 1
+        assert words in capsys.readouterr().err
+
+
+def test_changed_weights_are_refused(tmp_path, monkeypatch, capsys):
+    shutil.copytree(FOLDER / "drums+bass", tmp_path / "drums+bass")
+    card = tmp_path / "drums+bass" / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"sha256": "0" * 64}))
+    monkeypatch.setattr(program, "FOLDER", tmp_path)
+    monkeypatch.setattr(program, "tasks", lambda: ["drums+bass"])
+    with pytest.raises(SystemExit) as ended:
+        program.main(["verify", "drums+bass"])
+    assert ended.value.code == 1
+    assert "is not the file that" in capsys.readouterr().err

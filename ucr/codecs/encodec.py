@@ -1,0 +1,205 @@
+"""EnCodec (Défossez, Copet, Synnaeve and Adi, High Fidelity Neural Audio Compression, 2022) as a codec.
+
+A latent is the quantiser's decoding of the codes, so that it lies where the decoder was trained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import sys
+import warnings
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ucr.codecs import digest
+from ucr.errors import UserError
+from ucr.models import fill, sha256
+
+CHECKPOINTS = {"encodec_24khz": "encodec_24khz-d7cc33bc.th", "encodec_48khz": "encodec_48khz-7e698e3e.th"}
+
+# encodec imports torchaudio for file functions that are not used here, and torchaudio has no build
+# for some CPU-only PyTorch: there, an empty module takes its place while encodec is imported.
+try:
+    import torchaudio  # noqa: F401
+except (ImportError, OSError):
+    sys.modules["torchaudio"] = ModuleType("torchaudio")
+    from encodec import EncodecModel
+    from encodec.model import ROOT_URL
+    from encodec.utils import _linear_overlap_add
+
+    del sys.modules["torchaudio"]
+else:
+    from encodec import EncodecModel
+    from encodec.model import ROOT_URL
+    from encodec.utils import _linear_overlap_add
+
+
+class EncodecCodec:
+    """EnCodec at 24 kHz (128 channels at 75 Hz) or 48 kHz (129 channels at 150 Hz).
+
+    The 48 kHz model is stereo and works on chunks of 1 s, 10 ms of which overlap, each divided by its
+    RMS. Mono audio goes in as two equal channels, and the mean of the two that come out is taken. The
+    chunks' latents follow one another, and channel 128 holds each chunk's RMS as its decimal
+    logarithm (-1 for 0.1), constant over the chunk, without which the loudness could not be decoded.
+
+    Parameters
+    ----------
+    name
+        `encodec_24khz` or `encodec_48khz`.
+    sample_rate
+        In Hz: the model's.
+    bandwidth
+        In kbit/s, of those that the model was trained for.
+    weights
+        A state dictionary, as safetensors or as encodec's own file; None downloads the latter.
+    device
+        Where the model runs; audio and latents must lie there too.
+
+    Raises
+    ------
+    UserError
+        If the model has no such rate or bandwidth, or the weights are missing, damaged, of another
+        shape, or can't be downloaded.
+    """
+
+    def __init__(
+        self, name: str, sample_rate: int, bandwidth: float, weights: str | None, device: str = "cpu"
+    ):
+        self.name = name
+        self.model = untrained(name)
+        if sample_rate != self.model.sample_rate:
+            raise UserError(
+                f"segments.sample_rate: the codec {name} works at {self.model.sample_rate} Hz, not {sample_rate} Hz"
+            )
+        if bandwidth not in self.model.target_bandwidths:
+            offered = ", ".join(f"{value:g}" for value in self.model.target_bandwidths)
+            raise UserError(
+                f"codec.bandwidth: {name} has {offered} kbit/s, not {bandwidth:g}: choose one of them"
+            )
+        path = Path(weights) if weights else download(name)
+        fill(self.model, read_weights(path), path)
+        self.model.set_target_bandwidth(bandwidth)
+        self.model.requires_grad_(False).to(device)
+        self.sample_rate = sample_rate
+        self.frame_rate = float(self.model.frame_rate)
+        self.channels = self.model.quantizer.dimension + self.model.normalize
+        self.hop = int(self.model.encoder.hop_length)
+        self.fingerprint = digest(
+            {"name": name, "bandwidth": bandwidth, "weights": state_digest(self.model.state_dict())}
+        )
+
+    def n_frames(self, n_samples: int) -> int:
+        """Latent frames of `n_samples` samples of audio: one for each hop begun, chunk by chunk."""
+        length, stride = self._chunk() or (n_samples, n_samples)
+        return sum(-(-min(length, n_samples - start) // self.hop) for start in range(0, n_samples, stride))
+
+    def encode(self, audio: Tensor) -> Tensor:
+        """Turn float32[batch, n_samples] into float32[batch, channels, frames]."""
+        latents = []
+        for codes, rms in self.model.encode(audio[:, None].expand(-1, self.model.channels, -1)):
+            latent = self.model.quantizer.decode(codes.transpose(0, 1))
+            if rms is not None:
+                level = rms.log10()[:, :, None].expand(-1, 1, latent.shape[-1])
+                latent = torch.cat([latent, level], dim=1)
+            latents.append(latent)
+        return torch.cat(latents, dim=-1)
+
+    def decode(self, latents: Tensor, n_samples: int) -> Tensor:
+        """Turn float32[batch, channels, frames] back into float32[batch, n_samples]."""
+        if latents.shape[-1] != self.n_frames(n_samples):
+            raise ValueError(f"{latents.shape[-1]} frames are no latent of {n_samples} samples")
+        chunk = self._chunk()
+        if chunk is None:
+            return self.model.decoder(latents)[:, 0, :n_samples]
+        length, stride = chunk
+        sounds = []
+        for latent in latents.split(length // self.hop, dim=-1):
+            level = latent[:, -1:].mean(dim=-1, keepdim=True)
+            sounds.append(self.model.decoder(latent[:, :-1]) * 10**level)
+        return _linear_overlap_add(sounds, stride).mean(dim=1)[:, :n_samples]
+
+    def decode_components(self, latents: Tensor, mixture: Tensor) -> Tensor:
+        """Decode each of float32[batch, n_components, channels, frames] by itself.
+
+        Of `mixture`, float32[batch, n_samples], only the length is used.
+
+        Returns
+        -------
+        float32[batch, n_components, n_samples]
+        """
+        return self.decode(latents.flatten(0, 1), mixture.shape[-1]).unflatten(0, latents.shape[:2])
+
+    def _chunk(self) -> tuple[int, int] | None:
+        """Length and stride in samples of the chunks that audio is cut into; None if it isn't."""
+        length, stride = self.model.segment_length, self.model.segment_stride
+        return None if length is None or stride is None else (length, stride)
+
+
+def untrained(name: str) -> EncodecModel:
+    """Build the architecture called `name`, randomly initialised, in evaluation mode."""
+    build = {
+        "encodec_24khz": EncodecModel.encodec_model_24khz,
+        "encodec_48khz": EncodecModel.encodec_model_48khz,
+    }
+    with warnings.catch_warnings():  # of PyTorch, on encodec's way of weight normalisation
+        warnings.simplefilter("ignore")
+        return build[name](pretrained=False)
+
+
+def download(name: str) -> Path:
+    """Fetch encodec's own weights once into PyTorch's hub folder, and check them against their name's hash."""
+    file = CHECKPOINTS[name]
+    prefix = Path(file).stem.split("-")[1]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / file
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(ROOT_URL + file, str(path), hash_prefix=prefix)
+        except (OSError, RuntimeError, http.client.HTTPException) as error:
+            raise UserError(
+                f"the weights of {name} can't be downloaded from {ROOT_URL + file} ({error}): connect to the "
+                "network, or name a file that holds them as codec.weights, or choose the codec mel, which needs none"
+            ) from None
+    if not sha256(path).startswith(prefix):
+        raise UserError(
+            f"{path} is not the file that its name says (SHA-256): delete it to download it again"
+        )
+    return path
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a state dictionary, from safetensors or by PyTorch's loader of plain tensors; code is never run."""
+    if not path.is_file():
+        raise UserError(f"codec.weights: {path} does not exist: mend the path, or use null to download them")
+    try:
+        state = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except SafetensorError as error:
+        raise UserError(
+            f"codec.weights: {path} is not a whole safetensors file ({error}): replace it"
+        ) from None
+    except Exception:  # a damaged file makes the loader fail in many ways
+        raise UserError(
+            f"codec.weights: {path} is damaged or holds something else than tensors: use encodec's own file"
+        ) from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"codec.weights: {path} holds no state dictionary of tensors: use encodec's own file")
+    return state
+
+
+def state_digest(state: dict[str, Tensor]) -> str:
+    """SHA-256 over a state dictionary's names and values, in hexadecimal."""
+    total = hashlib.sha256()
+    for name in sorted(state):
+        total.update(name.encode())
+        total.update(state[name].cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()

@@ -1,0 +1,202 @@
+"""Power-compressed magnitudes on a mel-like frequency scale: a codec without weights.
+
+The scale is the mel scale's shape, linear at the bottom and logarithmic above (Slaney, Auditory
+Toolbox, 1998), with its corner as low as it can be without a band narrower than one bin of the
+Fourier transform. With 128 bands at 24 kHz the corner lies at 323 Hz, against mel's 1 kHz: bands
+12 Hz apart where bass and kick drum overlap, 1.6 to the semitone above.
+
+How well the best possible components separate (SI-SDR in dB, drums / bass; components = latents of
+the true sources; 16 rendered clips and 2 of real Slakh at 24 kHz, windows of 2048, 75 frames a second):
+
+==================================================  ============  ============
+bands and masks                                     rendered      real
+==================================================  ============  ============
+128, this scale, ratio of squares (the default)     12.3 / 13.8   15.8 / 14.9
+128, this scale, ratio of magnitudes                11.6 / 12.9   14.5 / 13.5
+128, mel (Slaney), ratio of squares                 10.8 / 12.2   13.3 / 12.4
+128, mel (Slaney), ratio of magnitudes              10.2 / 11.3   12.4 / 11.3
+64, this scale, ratio of squares                    12.2 / 13.7   15.5 / 14.6
+32, this scale, ratio of squares                    12.0 / 13.5   14.4 / 13.4
+every bin, ratio of squares                         12.4 / 13.8   15.8 / 14.9
+every bin, ratio of magnitudes                      11.7 / 12.9   14.5 / 13.5
+==================================================  ============  ============
+
+Windows of 1024, 1536, 3072 and 4096 samples, ratios of other exponents (1.5, 2.5, 3), and ratios
+taken after interpolating magnitudes to bins gave at most 0.2 dB more, and mostly less.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ucr.codecs import digest
+from ucr.errors import UserError
+
+FRAME_RATE = 75  # EnCodec's at 24 kHz, so that models and crops carry over
+WINDOW_SECONDS = 0.085  # 2048 samples at 24 kHz
+LEVEL = 500.0  # band magnitudes of music, whose RMS is about 0.1, are near 1 / LEVEL
+MASK_EXPONENT = 2.0
+TINY = 1e-12
+
+
+class MelCodec:
+    """Band magnitudes m of the short-time Fourier transform, as (LEVEL m)^power, at 75 frames a second.
+
+    A full-scale sine has a magnitude of 1 at its bin. Latents are non-negative, and typical values of
+    music are near 1 for every power. Frame k is centred on sample k · hop, and silence surrounds the
+    audio.
+
+    Parameters
+    ----------
+    sample_rate
+        In Hz, a multiple of 75.
+    bands
+        Channels of a latent.
+    power
+        Compression exponent p, in (0, 1].
+    device
+        Where the codec's arrays lie; audio and latents must lie there too.
+
+    Raises
+    ------
+    UserError
+        If 75 frames a second don't divide the sample rate, or there are more bands than bins.
+    """
+
+    name = "mel"
+    frame_rate = float(FRAME_RATE)
+
+    def __init__(self, sample_rate: int, bands: int, power: float, device: str = "cpu"):
+        if sample_rate % FRAME_RATE:
+            raise UserError(
+                f"segments.sample_rate: the codec mel makes {FRAME_RATE} frames a second, which does not "
+                f"divide {sample_rate} Hz: choose a multiple of {FRAME_RATE}, such as 24000"
+            )
+        self.sample_rate = sample_rate
+        self.channels = bands
+        self.power = power
+        self.hop = sample_rate // FRAME_RATE
+        self.n_fft = 2 ** round(math.log2(WINDOW_SECONDS * sample_rate))
+        if bands > self.n_fft // 2:
+            raise UserError(
+                f"codec.bands: {bands} is more than {sample_rate} Hz allows: choose at most {self.n_fft // 2}"
+            )
+        self.window = torch.hann_window(self.n_fft, device=device)
+        filters = filter_bank(sample_rate, self.n_fft, bands).to(device)
+        self.analysis = filters / filters.sum(dim=1, keepdim=True)
+        self.interpolation = filters.T.contiguous()
+        self.fingerprint = digest(
+            {
+                "name": self.name,
+                "sample_rate": sample_rate,
+                "bands": bands,
+                "power": power,
+                "n_fft": self.n_fft,
+                "hop": self.hop,
+                "level": LEVEL,
+                "scale": "linear-log, corner at one bin",
+            }
+        )
+
+    def n_frames(self, n_samples: int) -> int:
+        """Latent frames of `n_samples` samples of audio: one for each hop begun."""
+        return -(-n_samples // self.hop)
+
+    def encode(self, audio: Tensor) -> Tensor:
+        """Turn float32[batch, n_samples] into non-negative float32[batch, bands, frames]."""
+        magnitudes = self._stft(audio)[..., : self.n_frames(audio.shape[-1])].abs()
+        return (LEVEL * (self.analysis @ magnitudes)) ** self.power
+
+    def decode(self, latents: Tensor, n_samples: int, iterations: int = 32) -> Tensor:
+        """Turn float32[batch, bands, frames] into float32[batch, n_samples], phases by Griffin-Lim.
+
+        The fast variant (Perraudin, Balazs and Søndergaard 2013), from random phases that are the same
+        in every call.
+        """
+        magnitudes = self._spread(latents.clamp(min=0) ** (1 / self.power) / LEVEL, n_samples)
+        generator = torch.Generator().manual_seed(0)
+        angles = 2 * math.pi * torch.rand(magnitudes.shape[-2:], generator=generator).to(latents.device)
+        spectrum = torch.polar(magnitudes, angles.expand_as(magnitudes))
+        previous = torch.zeros_like(spectrum)
+        for _ in range(iterations):
+            projected = self._stft(self._istft(spectrum, n_samples))
+            accelerated = projected + 0.99 * (projected - previous)
+            spectrum = magnitudes * accelerated / accelerated.abs().clamp(min=TINY)
+            previous = projected
+        return self._istft(spectrum, n_samples)
+
+    def decode_components(self, latents: Tensor, mixture: Tensor) -> Tensor:
+        """Filter the mixture by each component's share of every band.
+
+        The shares (Wiener-like, of squared magnitudes) are taken in bands and interpolated to bins,
+        where they add up to 1, so that the estimates add up to `n_components` times the mixture.
+
+        Parameters
+        ----------
+        latents : float32[batch, n_components, bands, frames]
+        mixture : float32[batch, n_samples]
+            Mean of the sources.
+
+        Returns
+        -------
+        float32[batch, n_components, n_samples]
+        """
+        batch, n_components = latents.shape[:2]
+        n_samples = mixture.shape[-1]
+        strength = latents.clamp(min=0) ** (MASK_EXPONENT / self.power) + TINY
+        masks = self._spread(strength / strength.sum(dim=1, keepdim=True), n_samples)
+        spectra = masks * self._stft(mixture)[:, None]
+        estimates = self._istft(spectra.flatten(0, 1), n_samples)
+        return n_components * estimates.reshape(batch, n_components, n_samples)
+
+    def _spread(self, bands: Tensor, n_samples: int) -> Tensor:
+        """Interpolate [..., bands, frames] to the bins and frames of the transform of `n_samples` samples."""
+        if bands.shape[-1] != self.n_frames(n_samples):
+            raise ValueError(f"{bands.shape[-1]} frames are no latent of {n_samples} samples")
+        bins = self.interpolation @ bands
+        missing = n_samples // self.hop + 1 - bins.shape[-1]
+        return torch.cat([bins, bins[..., -1:]], dim=-1) if missing else bins
+
+    def _stft(self, audio: Tensor) -> Tensor:
+        spectrum = torch.stft(
+            audio,
+            self.n_fft,
+            self.hop,
+            window=self.window,
+            center=True,
+            pad_mode="constant",
+            return_complex=True,
+        )
+        return spectrum * (2 / self.window.sum())
+
+    def _istft(self, spectrum: Tensor, n_samples: int) -> Tensor:
+        spectrum = spectrum / (2 / self.window.sum())
+        return torch.istft(spectrum, self.n_fft, self.hop, window=self.window, length=n_samples)
+
+
+def filter_bank(sample_rate: int, n_fft: int, bands: int) -> Tensor:
+    """Triangular bands, the first centred on 0 Hz, the last on half the rate, evenly apart on the scale.
+
+    The scale is s(f) = f / c below the corner c, 1 + ln(f / c) above it, with c such that the bands at
+    the bottom are one bin apart. Every bin's weights add up to 1.
+
+    Returns
+    -------
+    float32[bands, n_fft // 2 + 1]
+    """
+    nyquist, bin_width = sample_rate / 2, sample_rate / n_fft
+    low, high = bin_width * 1e-3, nyquist
+    for _ in range(60):  # c (1 + ln(nyquist / c)), which grows with c, is the width of all steps together
+        corner = (low + high) / 2
+        if corner * (1 + math.log(nyquist / corner)) < bin_width * (bands - 1):
+            low = corner
+        else:
+            high = corner
+    frequencies = torch.linspace(0, nyquist, n_fft // 2 + 1, dtype=torch.float64) / corner
+    positions = torch.where(frequencies < 1, frequencies, 1 + frequencies.clamp(min=1).log())
+    centres = torch.linspace(0, positions[-1].item(), bands, dtype=torch.float64)
+    weights = (1 - (positions - centres[:, None]).abs() / (centres[1] - centres[0])).clamp(min=0)
+    return (weights / weights.sum(dim=0)).float()

@@ -1,0 +1,56 @@
+"""What a user sees when something goes wrong: one sentence and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """A mistake that the user can mend; the message names the file, track or key and the remedy."""
+
+
+def command(main: Callable[..., None]) -> Callable[..., None]:
+    """Turn what a user can mend into one sentence on stderr and exit code 1.
+
+    Parameters
+    ----------
+    main
+        The function behind a command line. A `UserError` or an `OSError` that it raises ends the
+        process with code 1, an interrupt with 130; every other exception is a defect of this
+        project and keeps its traceback.
+    """
+
+    @functools.wraps(main)
+    def run(*args, **kwargs):
+        try:
+            main(*args, **kwargs)
+        except UserError as error:
+            _stop(str(error))
+        except OSError as error:
+            _stop(_sentence(error))
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            raise SystemExit(130) from None
+
+    return run
+
+
+def _stop(sentence: str) -> None:
+    print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def _sentence(error: OSError) -> str:
+    where = error.filename or "a file that this command writes"
+    remedies = {
+        errno.ENOSPC: f"no space is left on the disk that holds {where}: free some and run again",
+        errno.EDQUOT: f"the disk quota of {where} is used up: free some and run again",
+        errno.EROFS: f"{where} is on a read-only file system: make it writable or choose another folder",
+        errno.EACCES: f"no permission to use {where}: change its permissions or choose another folder",
+        errno.EPERM: f"no permission to use {where}: change its permissions or choose another folder",
+        errno.ENOENT: f"{where} does not exist: run the stage that makes it (`dvc repro`) or mend the path",
+    }
+    return remedies.get(error.errno or 0, f"{where}: {error.strerror or error}")

@@ -1,0 +1,122 @@
+"""Reading and writing files so that nothing half-written is ever taken for whole."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soundfile
+import soxr
+
+from ucr.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its place when the block ends without an error.
+
+    The block creates a file or a folder at the path yielded. On an error it is removed, and what was
+    at `path` stays as it was; the error of a full disk, which names no file, is given this one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = scratch / path.name
+    try:
+        yield temporary
+        if temporary.is_dir() and path.is_dir():
+            path.rename(scratch / "old")
+        os.replace(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write `value` as indented JSON, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def read_json(path: str | Path) -> dict:
+    """Read a JSON object; a `UserError` names a file that is not one."""
+    try:
+        value = json.loads(Path(path).read_text())
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}): delete it and run its stage again") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds no JSON object: delete it and run its stage again")
+    return value
+
+
+def write_csv(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table without its index, whole or not at all."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def read_audio(path: str | Path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
+    """Read an audio file.
+
+    Parameters
+    ----------
+    path
+        Anything that libsndfile reads (WAV, FLAC, OGG, MP3).
+    sample_rate
+        Rate in Hz to resample to (soxr, high quality); None keeps the file's own.
+
+    Returns
+    -------
+    audio : float32[channels, n_samples]
+    sample_rate : int
+        In Hz, of the array returned.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged, empty, or holds NaN or infinite samples.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path} does not exist: mend the path")
+    try:
+        audio, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise UserError(
+            f"{path} can't be read as audio ({error}): it is damaged or not an audio file"
+        ) from None
+    if not audio.size:
+        raise UserError(f"{path} holds no audio: replace it")
+    if not np.isfinite(audio).all():
+        raise UserError(f"{path} holds samples that are not finite numbers: replace it")
+    if sample_rate is not None and rate != sample_rate:
+        audio = soxr.resample(audio, rate, sample_rate)
+        rate = sample_rate
+    return np.ascontiguousarray(audio.T), int(rate)
+
+
+def write_audio(path: str | Path, audio: np.ndarray, sample_rate: int) -> None:
+    """Write float32[n_samples] or float32[channels, n_samples] as a 32-bit float WAV: exact, never clipped."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(
+            encode_audio(np.atleast_2d(audio).T, sample_rate, format="WAV", subtype="FLOAT")
+        )
+
+
+def encode_audio(audio: np.ndarray, sample_rate: int, **options) -> bytes:
+    """Encode audio in memory, with the options of `soundfile.write`, which would pass over a full disk."""
+    encoded = io.BytesIO()
+    soundfile.write(encoded, audio, sample_rate, **options)
+    return encoded.getvalue()

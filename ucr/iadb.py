@@ -1,0 +1,75 @@
+"""Iterative alpha-(de)blending: the diffusion of the method.
+
+Heitz, Belcour & Chambon, *Iterative alpha-(de)blending: a minimalist deterministic diffusion model*
+(SIGGRAPH 2023). A blend is x_alpha = alpha x + (1 - alpha) eps, with eps Gaussian; alpha = 0 is noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ucr.params import IadbParams
+
+
+def draw_alpha(batch: int, params: IadbParams, device: torch.device) -> Tensor:
+    """Noise levels for a training batch: a share exactly 0, the rest uniform in [0, 1); float32[batch]."""
+    alpha = torch.rand(batch, device=device)
+    zero = torch.rand(batch, device=device) < params.alpha_zero_share
+    return alpha.masked_fill(zero, 0.0)
+
+
+def blend(clean: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:
+    """x_alpha for one noise level an item: `clean` and `noise` are [b, ...], `alpha` is [b]."""
+    alpha = alpha.view(-1, *[1] * (clean.dim() - 1))
+    return alpha * clean + (1 - alpha) * noise
+
+
+def target(clean: Tensor, noise: Tensor, params: IadbParams) -> Tensor:
+    """What the network predicts: the clean signal (`c`) or its difference from the noise (`d`)."""
+    return clean if params.variant == "c" else clean - noise
+
+
+@torch.no_grad()
+def sample(
+    predict: Callable[[Tensor, Tensor], Tensor],
+    noise: Tensor,
+    steps: int,
+    params: IadbParams,
+    keep: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Go from noise to a sample in `steps` even steps of alpha.
+
+    Parameters
+    ----------
+    predict
+        The network: (x_alpha [b, ...], alpha [b]) -> its prediction [b, ...].
+    noise : float32[b, ...]
+        Where to start, at alpha = 0.
+    steps
+        How many evaluations of the network.
+    params
+        The variant that the network was trained with.
+    keep : (mask bool[b, ...], clean float32[b, ...]), optional
+        Where the mask is True the sample holds `clean`, bit for bit, at every step.
+
+    Returns
+    -------
+    float32[b, ...]
+    """
+
+    def held(x: Tensor) -> Tensor:
+        return x if keep is None else torch.where(keep[0], keep[1], x)
+
+    x = held(noise)
+    for step in range(steps):
+        alpha = torch.full((len(x),), step / steps, device=x.device)
+        prediction = predict(x, alpha)
+        if params.variant == "c":
+            remaining = (1 - (step + 1) / steps) / (1 - step / steps)
+            x = held(prediction + remaining * (x - prediction))
+        else:
+            x = held(x + prediction / steps)
+    return x

@@ -1,0 +1,101 @@
+"""Weights on disk: one safetensors file that says how to build its model, and a card beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from ucr.errors import UserError
+from ucr.files import read_json, replacing, write_json
+
+WEIGHTS = "model.safetensors"
+CARD = "card.json"
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_tensors(path: str | Path, tensors: dict[str, Tensor], config: dict) -> None:
+    """Write tensors and a JSON-able `config` to one safetensors file, whole or not at all."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata={"config": json.dumps(config)}))
+
+
+def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
+    """Read what `save_tensors` wrote; data only, never code.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, cut short, or not safetensors (a pickled checkpoint, say).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: run the stage that trains it, or mend the path")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            config = json.loads((file.metadata() or {})["config"])
+            return {name: file.get_tensor(name) for name in file.keys()}, config  # noqa: SIM118
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{path} is not a whole safetensors file of this project ({type(error).__name__}: {error}): "
+            "delete it and train again, or convert it to safetensors; pickled checkpoints are never loaded"
+        ) from None
+
+
+def save_model(folder: str | Path, module: nn.Module, config: dict, card: dict) -> None:
+    """Write `model.safetensors` and `card.json`, which holds its checksum, into `folder`."""
+    folder = Path(folder)
+    save_tensors(folder / WEIGHTS, module.state_dict(), config)
+    write_json(folder / CARD, {**card, "sha256": sha256(folder / WEIGHTS)})
+
+
+def load_model(folder: str | Path) -> tuple[dict[str, Tensor], dict, dict]:
+    """Read a model folder.
+
+    Returns
+    -------
+    tensors, config, card
+
+    Raises
+    ------
+    UserError
+        If a file is missing or damaged, or the weights are not those of the card.
+    """
+    folder = Path(folder)
+    tensors, config = load_tensors(folder / WEIGHTS)
+    card = read_json(folder / CARD) if (folder / CARD).is_file() else {}
+    if card.get("sha256") not in (None, sha256(folder / WEIGHTS)):
+        raise UserError(
+            f"{folder / WEIGHTS} is not the file that {folder / CARD} describes: restore one of the two"
+        )
+    return tensors, config, card
+
+
+def fill(module: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> None:
+    """Load `tensors` into `module`, in evaluation mode; a `UserError` names the first tensor that doesn't fit."""
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise UserError(
+                f"{path}: tensor {name} has shape {found.get(name, 'none')}, the model needs "
+                f"{expected.get(name, 'none')}: use weights trained with these parameters"
+            )
+    module.load_state_dict(tensors)
+    module.eval()
+
+
+def default_device() -> torch.device:
+    """The first GPU, or the CPU where there is none."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

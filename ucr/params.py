@@ -1,0 +1,311 @@
+"""The parameters of a run, checked: what `params.yaml` may hold, and what each key means."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ucr.errors import UserError
+
+PARAMS_FILE = "params.yaml"
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ()-]*")
+
+
+class Section(BaseModel):
+    """A part of the parameters: immutable, and no key is unknown or of another type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class TrackCounts(Section):
+    """Songs of `slakh_mini` in each split."""
+
+    train: int = Field(gt=0)
+    validation: int = Field(gt=0)
+    test: int = Field(gt=0)
+
+
+class DataParams(Section):
+    """Where the songs come from.
+
+    `slakh_mini` is composed and rendered; `slakh2100` is the user's own folder in either published
+    layout; `midi` is a folder of the user's MIDI files, rendered to the same layout.
+    """
+
+    name: Literal["slakh_mini", "slakh2100", "midi"]
+    path: str | None
+    tracks: TrackCounts
+    seconds: float = Field(ge=10)
+    soundfont: str | None
+
+    @model_validator(mode="after")
+    def _needs_path(self) -> DataParams:
+        if self.name != "slakh_mini" and not self.path:
+            raise ValueError(f"{self.name} needs `path`, the folder that holds it")
+        return self
+
+
+class SegmentParams(Section):
+    """How songs are cut: rate in Hz, length in seconds, and the least RMS every source of a segment must have."""
+
+    sample_rate: int = Field(gt=0)
+    seconds: float = Field(ge=1)
+    min_rms: float = Field(ge=0)
+
+
+class CodecParams(Section):
+    """Which latent space.
+
+    `mel` takes `bands` and `power` (the compression exponent of magnitudes); the EnCodec ones take
+    `bandwidth` in kbit/s and `weights`, a file to use in place of encodec's own download.
+    """
+
+    name: Literal["mel", "encodec_24khz", "encodec_48khz"]
+    bands: int = Field(ge=8)
+    power: float = Field(gt=0, le=1)
+    bandwidth: float = Field(gt=0)
+    weights: str | None
+
+
+class OptimParams(Section):
+    """One training: the same keys for the decomposition model, the prior and supervised baselines.
+
+    It lasts `steps` steps, or `epochs` times the training split; one of the two is given. A step takes
+    `batch` crops of `crop` latent frames; `warmup` steps of linear rise to `lr`; `clip` is
+    the largest gradient norm (0: none); `ema` the decay of the averaged weights that are shipped (0:
+    none); `validate_every` steps between validations, which are also when a checkpoint is kept.
+    """
+
+    steps: int | None = Field(default=None, gt=0)
+    epochs: int | None = Field(default=None, gt=0)
+    batch: int = Field(gt=0)
+    crop: int = Field(gt=0)
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    warmup: int = Field(ge=0)
+    clip: float = Field(ge=0)
+    ema: float = Field(ge=0, lt=1)
+    validate_every: int = Field(gt=0)
+    schedule: Literal["constant", "cosine"]
+
+    @model_validator(mode="after")
+    def _one_length(self) -> OptimParams:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give either steps or epochs (the other null)")
+        return self
+
+    def total_steps(self, items: int) -> int:
+        """Steps of a training on `items` segments."""
+        return self.steps or math.ceil(items / self.batch) * (self.epochs or 0)
+
+
+class EncoderParams(Section):
+    """One encoder a component: convolution channels after the codec's, the last being the component latent's.
+
+    The component latent has one frame for every `pool` frames of the codec's (the paper: 1).
+    """
+
+    channels: list[int] = Field(min_length=1)
+    kernel: int = Field(gt=0)
+    pool: int = Field(gt=0)
+
+
+class UNetParams(Section):
+    """The denoiser: channels after the first level, and each level's kernel, stride and attention."""
+
+    channels: list[int] = Field(min_length=1)
+    kernels: list[int]
+    strides: list[int]
+    attention: list[bool]
+    dropout: float = Field(ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> UNetParams:
+        if not len(self.channels) == len(self.kernels) == len(self.strides) == len(self.attention):
+            raise ValueError("channels, kernels, strides and attention need one entry a level each")
+        return self
+
+
+class IadbParams(Section):
+    """Iterative alpha-(de)blending: `c` predicts the clean latent, `d` its difference from the noise.
+
+    `alpha_zero_share` of the training draws have alpha = 0 (pure noise in); the rest are uniform.
+    """
+
+    variant: Literal["c", "d"]
+    alpha_zero_share: float = Field(ge=0, le=1)
+
+
+class DecompositionParams(Section):
+    """The decomposition model.
+
+    `composition` joins the components' outputs into the mixture. `normalise` brings latents to one
+    scale: by the `dataset`'s statistics, by each mixture's own `level`, or not at all (`none`, the
+    paper's). For the `guided` share of the training, from its start, components are also drawn to a blind
+    grouping of the mixture (`ucr.grouping`), and a share `remix` of its crops puts such components of
+    different mixtures together; 0, the paper's, is composition alone.
+    """
+
+    composition: Literal["mean", "magnitude_sum"]
+    normalise: Literal["none", "dataset", "level"]
+    guided: float = Field(ge=0, le=1)
+    remix: float = Field(ge=0, le=1)
+    encoder: EncoderParams
+    denoiser: UNetParams
+    iadb: IadbParams
+    optim: OptimParams
+
+    @model_validator(mode="after")
+    def _variant_fits(self) -> DecompositionParams:
+        if self.composition == "magnitude_sum" and self.iadb.variant == "d":
+            raise ValueError("magnitude_sum composes clean latents: it needs iadb.variant c")
+        if self.guided and self.composition != "magnitude_sum":
+            raise ValueError("guided groups magnitudes: it needs composition magnitude_sum")
+        return self
+
+
+class PriorParams(Section):
+    """The masking diffusion over component latents; `full_mask_share` of the draws generate every
+    component; `normalise` standardises the latents first."""
+
+    full_mask_share: float = Field(ge=0, le=1)
+    normalise: bool
+    denoiser: UNetParams
+    iadb: IadbParams
+    optim: OptimParams
+
+
+class SupervisedParams(Section):
+    """A supervised baseline: keywords of its network, and its training, whose `crop` is in samples."""
+
+    network: dict[str, Any]
+    optim: OptimParams
+
+
+class GenerationParams(Section):
+    """What `generate` makes: how many of each kind, and sampling steps of the prior and of the decomposition model."""
+
+    count: int = Field(gt=0)
+    prior_steps: int = Field(gt=0)
+    steps: int = Field(gt=0)
+
+
+class ScoreParams(Section):
+    """BSS Eval v4's window and hop in seconds, and how many bootstrap resamples an interval takes."""
+
+    window: float = Field(gt=0)
+    hop: float = Field(gt=0)
+    bootstrap: int = Field(ge=100)
+
+
+class CostParams(Section):
+    """What the machine is taken to draw while training, in watts, for the estimate of energy."""
+
+    watts: float = Field(gt=0)
+
+
+class ReportParams(Section):
+    """How many test segments the report lets one hear."""
+
+    segments: int = Field(ge=0)
+
+
+class Params(Section):
+    """Everything a run depends on beside its data and code."""
+
+    seed: int = Field(ge=0)
+    sources: list[str] = Field(min_length=2)
+    data: DataParams
+    segments: SegmentParams
+    codec: CodecParams
+    decomposition: DecompositionParams
+    prior: PriorParams
+    supervised: dict[str, SupervisedParams]
+    generation: GenerationParams
+    scores: ScoreParams
+    cost: CostParams
+    report: ReportParams
+    methods: dict[str, dict[str, Any]] = Field(min_length=1)
+
+    @property
+    def task(self) -> str:
+        """The task's name, such as `drums+bass`."""
+        return "+".join(self.sources)
+
+    @property
+    def segment_samples(self) -> int:
+        """Length of a segment in samples."""
+        return round(self.segments.seconds * self.segments.sample_rate)
+
+    @model_validator(mode="after")
+    def _composition_fits(self) -> Params:
+        if self.decomposition.composition == "magnitude_sum" and self.codec.name != "mel":
+            raise ValueError(
+                f"decomposition.composition: magnitude_sum needs non-negative latents, which {self.codec.name} "
+                "has not: use mean"
+            )
+        return self
+
+    @field_validator("sources")
+    @classmethod
+    def _sources_are_names(cls, sources: list[str]) -> list[str]:
+        for name in sources:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no source name: use letters, digits, spaces, _, ( ) and -")
+        if len({name.lower() for name in sources}) != len(sources):
+            raise ValueError("a source is named twice")
+        return sources
+
+    @field_validator("methods")
+    @classmethod
+    def _methods_need_something(cls, methods: dict[str, dict]) -> dict[str, dict]:
+        for name, options in methods.items():
+            if not isinstance(options.get("needs"), str):
+                raise ValueError(f"{name} lacks `needs`: `segments`, or the path of its trained weights")
+        return methods
+
+
+def load_params(path: str | Path = PARAMS_FILE) -> Params:
+    """Read and check a params file.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, is not YAML, or a key is missing, unknown or of a wrong type or value;
+        the message names the key.
+    """
+    return check_params(read_yaml(path), path)
+
+
+def read_yaml(path: str | Path) -> dict:
+    """Read a YAML mapping by the safe loader."""
+    try:
+        value = yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: run from the project's root or mend the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds no mapping of keys to values")
+    return value
+
+
+def check_params(values: dict, path: str | Path = PARAMS_FILE) -> Params:
+    """Turn a mapping into `Params`; `path` is named in errors."""
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        what = {
+            "extra_forbidden": "is an unknown key: remove it or mend its name",
+            "missing": "is missing: add it",
+        }
+        reason = what.get(first["type"], first["msg"].removeprefix("Value error, "))
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise UserError(f"{path}: {key}: {reason}{more}") from None

@@ -1,0 +1,175 @@
+"""The prior: a diffusion over component latents that generates any subset of them given the rest."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ucr import iadb
+from ucr.decomposition import Setting
+from ucr.errors import UserError
+from ucr.models import fill, load_model
+from ucr.networks import UNet
+from ucr.params import Params, PriorParams
+
+
+def masks(n_components: int) -> Tensor:
+    """Every non-empty subset of components to be generated: bool[2^n - 1, n], the full one last."""
+    subsets = sorted(product([False, True], repeat=n_components), key=sum)
+    return torch.tensor(subsets[1:])
+
+
+def mask_probabilities(n_components: int, full_share: float) -> Tensor:
+    """Probability of each row of `masks`: `full_share` for the last, the rest shared evenly (the paper's: 0.5)."""
+    others = 2**n_components - 2
+    return torch.tensor([(1 - full_share) / others] * others + [full_share])
+
+
+class PriorModel(nn.Module):
+    """Masking diffusion over component latents.
+
+    Parameters
+    ----------
+    n_components, latent_channels
+        Shape of the component latents.
+    params
+        Sizes, masks and noise.
+    mean, std : float32[n_components * latent_channels]
+        Statistics of the training mixtures' component latents, by which `normalise` standardises them.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, n_components: int, latent_channels: int, params: PriorParams, mean: Tensor, std: Tensor
+    ) -> None:
+        super().__init__()
+        self.params = params
+        self.n_components = n_components
+        self.latent_channels = latent_channels
+        channels = n_components * latent_channels
+        self.denoiser = UNet(channels, n_components, params.denoiser)
+        if not params.normalise:
+            mean, std = torch.zeros_like(mean), torch.ones_like(std)
+        self.register_buffer("mean", mean.view(1, n_components, latent_channels, 1).clone())
+        self.register_buffer("std", std.view(1, n_components, latent_channels, 1).clone())
+
+    @classmethod
+    def from_config(cls, config: dict) -> PriorModel:
+        """Build a freshly initialised model from what `prior_config` gave."""
+        return cls(
+            n_components=config["n_components"],
+            latent_channels=config["latent_channels"],
+            params=PriorParams.model_validate(config["params"]),
+            mean=torch.tensor(config["mean"]),
+            std=torch.tensor(config["std"]),
+        )
+
+    def _predict(self, noisy: Tensor, alpha: Tensor, generated: Tensor) -> Tensor:
+        """[b, n, c, t], [b], bool[b, n] -> [b, n, c, t]; the network sees which components are to be generated."""
+        condition = generated.to(noisy.dtype)[..., None].expand(-1, -1, noisy.shape[-1])
+        return self.denoiser(noisy.flatten(1, 2), alpha, condition).view_as(noisy)
+
+    def loss(self, latents: Tensor) -> Tensor:
+        """Mean squared error over the components to be generated, for component latents [b, n, c, t]."""
+        clean = (latents - self.mean) / self.std
+        choices = torch.multinomial(
+            mask_probabilities(self.n_components, self.params.full_mask_share), len(clean), replacement=True
+        )
+        generated = masks(self.n_components)[choices].to(clean.device)
+        where = generated[:, :, None, None]
+        noise = torch.randn_like(clean)
+        alpha = iadb.draw_alpha(len(clean), self.params.iadb, clean.device)
+        noisy = torch.where(where, iadb.blend(clean, noise, alpha), clean)
+        error = (
+            self._predict(noisy, alpha, generated) - iadb.target(clean, noise, self.params.iadb)
+        ).square()
+        return (error * where).sum() / where.expand_as(error).sum()
+
+    @torch.no_grad()
+    def generate(self, latents: Tensor, generated: Tensor, steps: int, seed: int = 0) -> Tensor:
+        """Sample the components that `generated` marks, the others kept bit for bit.
+
+        Parameters
+        ----------
+        latents : float32[b, n, c, t]
+            What is kept; its values where `generated` is True don't matter.
+        generated : bool[b, n]
+        steps
+            Evaluations of the network.
+        seed
+            Of the noise.
+
+        Returns
+        -------
+        float32[b, n, c, t]
+        """
+        generator = torch.Generator().manual_seed(seed)
+        clean = (latents - self.mean) / self.std
+        noise = torch.randn(clean.shape, generator=generator).to(clean.device)
+        kept = ~generated[:, :, None, None]
+        sampled = iadb.sample(
+            lambda noisy, alpha: self._predict(noisy, alpha, generated),
+            noise,
+            steps,
+            self.params.iadb,
+            (kept, clean),
+        )
+        return torch.where(kept, latents, sampled * self.std + self.mean)
+
+
+def prior_config(
+    params: Params, setting: Setting, decomposition: str, mean: list[float], std: list[float]
+) -> dict:
+    """What is kept beside a prior's weights.
+
+    Parameters
+    ----------
+    params
+        Of the run.
+    setting
+        Of the decomposition model.
+    decomposition
+        SHA-256 of the decomposition model's weights: a prior belongs to one model.
+    mean, std
+        Statistics of its component latents, one value a channel.
+    """
+    return {
+        "n_components": len(setting.sources),
+        "latent_channels": setting.params["encoder"]["channels"][-1],
+        "params": params.prior.model_dump(),
+        "decomposition": decomposition,
+        "mean": mean,
+        "std": std,
+    }
+
+
+def load_prior(folder: str | Path, decomposition: str) -> PriorModel:
+    """Read a trained prior, in evaluation mode.
+
+    Parameters
+    ----------
+    folder
+        What `train_prior` wrote.
+    decomposition
+        SHA-256 of the decomposition model that is used with it.
+
+    Raises
+    ------
+    UserError
+        If the weights are missing or damaged, or were trained over another decomposition model.
+    """
+    tensors, config, _ = load_model(folder)
+    try:
+        model = PriorModel.from_config(config)
+        owner = config["decomposition"]
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{folder} holds no prior of this version: train it again") from None
+    if owner != decomposition:
+        raise UserError(f"{folder} was trained over another decomposition model: run train_prior again")
+    fill(model, tensors, folder)
+    return model

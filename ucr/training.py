@@ -1,0 +1,220 @@
+"""The one trainer, of the decomposition model, the prior and the supervised baselines."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ucr.models import load_tensors, save_tensors
+from ucr.params import OptimParams
+
+RUNS = Path("runs")
+Batch = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train.
+
+    Attributes
+    ----------
+    name
+        Shown in the progress bar and in the name of the resume folder.
+    module
+        Its parameters are trained.
+    draw
+        (random generator, step) -> a training batch. Called ahead in a thread: it must depend on
+        these alone.
+    loss
+        (batch) -> scalar, to be minimised.
+    validate
+        () -> label-free figures of the averaged weights; called in evaluation mode, without gradients.
+    optim
+        Rate, averaging and so on.
+    steps
+        How many.
+    seed
+        Of the data order, noise and dropout.
+    identity
+        Everything else that the result depends on, such as the data's fingerprint: a killed run is
+        resumed only by one of the same identity.
+    """
+
+    name: str
+    module: nn.Module
+    draw: Callable[[np.random.Generator, int], Batch]
+    loss: Callable[[Batch], Tensor]
+    validate: Callable[[], dict[str, float]]
+    optim: OptimParams
+    steps: int
+    seed: int
+    identity: dict
+
+
+def train(job: Job, device: torch.device) -> list[dict[str, float]]:
+    """Train `job.module` in place; it ends with the averaged weights, in evaluation mode.
+
+    A killed run continues from its last checkpoint, under `runs/`, with the same result as an
+    unbroken one: every step's batch, noise and dropout come from the seed and the step's number.
+
+    Returns
+    -------
+    list of dict
+        One row a validation: `step`, `loss` (mean over the steps since the last), what `validate`
+        gave, and `seconds` of training so far.
+    """
+    optim, module = job.optim, job.module.to(device)
+    optimiser = torch.optim.AdamW(module.parameters(), lr=optim.lr, weight_decay=optim.weight_decay)
+    average = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+    work = RUNS / f"{job.name}-{_key(job)}"
+    checkpoint = work / "checkpoint.safetensors"
+    done, history = _resume(checkpoint, module, average, optimiser) if checkpoint.is_file() else (0, [])
+
+    began, spent = time.monotonic(), history[-1]["seconds"] if history else 0.0
+    losses: list[Tensor] = []
+    live = _live(work, resume=bool(done))
+    bar = tqdm(total=job.steps, initial=done, desc=f"training {job.name}", unit="step")
+    with ThreadPoolExecutor(1) as loader:
+        upcoming = loader.submit(_draw, job, done)
+        for step in range(done, job.steps):
+            batch = tuple(tensor.to(device, non_blocking=True) for tensor in upcoming.result())
+            if step + 1 < job.steps:
+                upcoming = loader.submit(_draw, job, step + 1)
+            torch.manual_seed(job.seed * 1_000_003 + step)
+            module.train()
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(optim, step, job.steps)
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                loss = job.loss(batch)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            if optim.clip:
+                nn.utils.clip_grad_norm_(module.parameters(), optim.clip)
+            optimiser.step()
+            _update(average, module, optim.ema if step >= optim.warmup else 0.0)
+            losses.append(loss.detach())
+            bar.update()
+            if (step + 1) % optim.validate_every == 0 or step + 1 == job.steps:
+                row = {"step": step + 1, "loss": torch.stack(losses).mean().item()}
+                row |= _validated(job, average)
+                row["seconds"] = round(spent + time.monotonic() - began, 3)
+                losses.clear()
+                history.append(row)
+                bar.set_postfix(
+                    {key: f"{value:.4g}" for key, value in row.items() if key not in ("step", "seconds")}
+                )
+                _save(checkpoint, module, average, optimiser, step + 1, history)
+                _log(live, row)
+    bar.close()
+    live.end()
+    module.load_state_dict(average)
+    module.eval()
+    return history
+
+
+def finish(job: Job) -> None:
+    """Delete the resume state of a job, once its result is safely written."""
+    shutil.rmtree(RUNS / f"{job.name}-{_key(job)}", ignore_errors=True)
+
+
+def learning_rate(optim: OptimParams, step: int, steps: int) -> float:
+    """Linear rise over `warmup` steps, then constant or half a cosine to zero."""
+    rate = optim.lr * min(1.0, (step + 1) / max(1, optim.warmup))
+    if optim.schedule == "cosine":
+        progress = max(0, step - optim.warmup) / max(1, steps - optim.warmup)
+        rate *= 0.5 * (1 + math.cos(math.pi * progress))
+    return rate
+
+
+def _draw(job: Job, step: int) -> Batch:
+    return job.draw(np.random.default_rng([job.seed, step]), step)
+
+
+def _key(job: Job) -> str:
+    shapes = {name: list(tensor.shape) for name, tensor in job.module.state_dict().items()}
+    identity = [job.identity, job.seed, job.steps, job.optim.model_dump(), shapes]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@torch.no_grad()
+def _update(average: dict[str, Tensor], module: nn.Module, decay: float) -> None:
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point():
+            average[name].lerp_(tensor, 1 - decay)
+        else:
+            average[name].copy_(tensor)
+
+
+@torch.no_grad()
+def _validated(job: Job, average: dict[str, Tensor]) -> dict[str, float]:
+    """Figures of the averaged weights; the trained ones are put back."""
+    trained = {name: tensor.clone() for name, tensor in job.module.state_dict().items()}
+    job.module.load_state_dict(average)
+    job.module.eval()
+    torch.manual_seed(job.seed)
+    figures = job.validate()
+    job.module.load_state_dict(trained)
+    return figures
+
+
+def _save(
+    path: Path,
+    module: nn.Module,
+    average: dict[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    step: int,
+    history: list[dict],
+) -> None:
+    tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in average.items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
+    # clone: safetensors refuses tensors that share memory
+    save_tensors(path, {name: t.clone() for name, t in tensors.items()}, {"step": step, "history": history})
+
+
+def _resume(
+    path: Path, module: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Optimizer
+) -> tuple[int, list[dict]]:
+    tensors, config = load_tensors(path)
+    parts: dict[str, dict[str, Tensor]] = {"module": {}, "average": {}, "optimiser": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parts[part][rest] = tensor
+    module.load_state_dict(parts["module"])
+    for name, tensor in parts["average"].items():
+        average[name].copy_(tensor)
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in parts["optimiser"].items():
+        index, _, key = name.partition(".")
+        states.setdefault(int(index), {})[key] = tensor
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
+    return config["step"], config["history"]
+
+
+def _live(work: Path, resume: bool):
+    from dvclive import Live  # slow to import
+
+    logging.getLogger("dvclive").setLevel(logging.ERROR)  # it warns about stages that run outside `dvc exp`
+    return Live(dir=str(work / "dvclive"), resume=resume, save_dvc_exp=False, dvcyaml=None, report=None)
+
+
+def _log(live, row: dict[str, float]) -> None:
+    live.step = int(row["step"])
+    for name, value in row.items():
+        if name != "step":
+            live.log_metric(name, value)
+    live.make_summary()

@@ -1,0 +1,10 @@
+"""Weights that ship with the project: a folder a task, with `model.safetensors` and its `card.json`."""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def tasks(folder: Path = FOLDER) -> list[str]:
+    """The tasks that have weights, such as `drums+bass`, sorted."""
+    return sorted(path.parent.name for path in folder.glob("*/card.json"))

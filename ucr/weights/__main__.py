@@ -1,0 +1,147 @@
+"""The shipped weights: check them against their cards, or ship those that were just trained.
+
+    python -m ucr.weights list
+    python -m ucr.weights verify [TASK]
+    python -m ucr.weights ship
+
+`verify` separates the test split of the task's segments again and compares with the card's scores; `ship`
+measures `models/decomposition` in the same way and puts it in place. Both need the task's segments:
+`python -m pipelines.preset params/weights/TASK.yaml -- dvc repro segments` makes them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from baselines import ucr as baseline
+from eval.provenance import code_version, machine
+from eval.scores import score_segments
+from ucr.decomposition import load_decomposition
+from ucr.errors import UserError, command
+from ucr.files import read_json, replacing, write_json
+from ucr.models import CARD, WEIGHTS
+from ucr.params import load_params
+from ucr.segments import SegmentStore
+from ucr.weights import FOLDER, tasks
+
+SEGMENTS = Path("segments")
+TRAINED = Path("models/decomposition")
+TOLERANCE_DB = 0.02  # another processor's rounding; measured scores are rounded to 0.001 dB
+BATCH = 8
+METRICS = ("si_sdr", "si_sir", "si_sar")
+
+
+def measure(weights: Path, folder: Path = SEGMENTS) -> dict:
+    """Separate the test split and score it: mean over segments, in dB, best order of the components.
+
+    `test_audio` in the result is the SHA-256 of the test split's sources.
+    """
+    if not folder.is_dir():
+        task = load_decomposition(weights)[1].sources
+        raise UserError(
+            f"{folder} does not exist: run `python -m pipelines.preset params/weights/{'+'.join(task)}.yaml -- "
+            "dvc repro segments` first"
+        )
+    store = SegmentStore(folder, "test")
+    _, setting, _ = load_decomposition(weights)
+    if store.sources != setting.sources:
+        raise UserError(
+            f"{folder} holds {'+'.join(store.sources)}, {weights} separates {'+'.join(setting.sources)}: run "
+            f"`python -m pipelines.preset params/weights/{'+'.join(setting.sources)}.yaml -- dvc repro segments` first"
+        )
+    params = load_params().model_copy(update={"sources": setting.sources})
+    method = baseline.Method(steps=1)
+    method.load(weights, params)
+    values: dict[tuple[str, str], list[float]] = {}
+    audio = hashlib.sha256()
+    for start in tqdm(range(0, len(store), BATCH), desc="separating", unit="batch"):
+        batch = [store[i] for i in range(start, min(start + BATCH, len(store)))]
+        mixtures = np.stack([segment.mixture for segment in batch])
+        estimates = method.separate_batch(mixtures, store.sample_rate, len(store.sources))
+        references = np.stack([segment.sources for segment in batch])
+        audio.update(references.tobytes())
+        for scores in score_segments(references, estimates, mixtures, store.sample_rate, ordered=False):
+            for score in scores:
+                if score.metric in METRICS:
+                    values.setdefault((score.metric, store.sources[score.source]), []).append(score.value)
+    means = {
+        metric: {s: round(float(np.mean(values[metric, s])), 3) for s in store.sources} for metric in METRICS
+    }
+    return {"test_audio": audio.hexdigest(), "n_segments": len(store), "steps": 1, **means}
+
+
+def verify(task: str) -> None:
+    """Compare a task's weights with their card.
+
+    Raises
+    ------
+    UserError
+        If the hash, the test audio or a score is not the card's.
+    """
+    card = read_json(FOLDER / task / CARD)
+    load_decomposition(FOLDER / task)
+    found, wanted = measure(FOLDER / task), card["scores"]
+    if found["test_audio"] != wanted["test_audio"]:
+        raise UserError(
+            f"{SEGMENTS} is not the test audio of {FOLDER / task / CARD}: run "
+            f"`python -m pipelines.preset params/weights/{task}.yaml -- dvc repro segments` first"
+        )
+    for metric in METRICS:
+        for source, value in wanted[metric].items():
+            again = found[metric][source]
+            print(f"{task} {metric} {source}: card {value:.3f} dB, measured {again:.3f} dB")
+            if abs(again - value) > TOLERANCE_DB:
+                raise UserError(
+                    f"{task}: {metric} of {source} is {again:.3f} dB, its card says {value:.3f} dB"
+                )
+
+
+def ship(trained: Path = TRAINED, folder: Path = FOLDER) -> Path:
+    """Put trained weights among the shipped ones, with a card that says how well they separate."""
+    _, setting, card = load_decomposition(trained)
+    task = "+".join(setting.sources)
+    card = card | {
+        "params_file": f"params/weights/{task}.yaml",
+        "code": code_version(),
+        "hours": round(card["last"]["seconds"] / 3600, 3),
+        "machine": machine(),
+        "label_free": {name: card["last"][name] for name in ("validation_loss", "remix_consistency_db")},
+        "scores": measure(trained),
+    }
+    with replacing(folder / task) as temporary:
+        temporary.mkdir()
+        shutil.copy(trained / WEIGHTS, temporary / WEIGHTS)
+        write_json(temporary / CARD, card)
+    return folder / task
+
+
+@command
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m ucr.weights", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="tasks and their cards' scores")
+    commands.add_parser("ship", help=f"put {TRAINED} among the shipped weights")
+    checking = commands.add_parser("verify", help="measure again and compare with the card")
+    checking.add_argument(
+        "task", nargs="?", default=load_params().task if Path("params.yaml").is_file() else None
+    )
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "ship":
+        print(ship())
+    elif chosen.command == "list":
+        for task in tasks():
+            print(task, read_json(FOLDER / task / CARD)["scores"]["si_sdr"])
+    elif chosen.task not in tasks():
+        raise UserError(f"no weights are shipped for {chosen.task}: there are some for {', '.join(tasks())}")
+    else:
+        verify(chosen.task)
+
+
+if __name__ == "__main__":
+    main()
