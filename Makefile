@@ -1,11 +1,12 @@
 # make repro   every result with params.yaml; make repro PARAMS=params/smoke.yaml: with those differences from it
-# make test    the fast tests; make check: the slow ones, the linter and the type checker too
+# make test    the fast tests
+# make check   these, the slow ones, the linter and the type checker
 PARAMS ?= params.yaml
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test check install
+.PHONY: repro test slow lint check install
 
 repro: install
 	$(BIN)/python -m pipelines.preset $(PARAMS) -- $(BIN)/dvc repro
@@ -13,8 +14,13 @@ repro: install
 test: install
 	$(BIN)/python -m pytest -q
 
-check: install
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest -q -m "slow or not slow"
+slow: install
+	$(BIN)/python -m pytest -q -m slow
+
+lint: install
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+check: lint test slow
 
 install: .venv/installed
 

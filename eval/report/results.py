@@ -50,6 +50,7 @@ COST_NAMES = {
     "parameters": "parameters",
     "macs_per_second": "multiply-accumulates a second of audio",
     "train_seconds": "training time (s)",
+    "train_seconds_elsewhere": "training time on another machine (s)",
     "train_steps": "training steps",
     "train_energy_wh_estimate": "training energy (Wh, estimate)",
     "peak_memory_mb": "peak memory (MB)",

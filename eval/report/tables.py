@@ -223,7 +223,7 @@ def make_cost(cost: pd.DataFrame) -> Table:
     cost = cost.loc[:, [name for name in cost if not cost[name].isin(["", np.nan]).all()]]
     same = [
         name
-        for name in ("device", "threads", "machine", "torch")
+        for name in ("device", "threads", "machine", "libraries")
         if name in cost and cost[name].nunique() == 1
     ]
     spread = {name: [f"{name}_min", f"{name}_max"] for name in COST_NAMES if f"{name}_min" in cost}

@@ -159,7 +159,7 @@ def make_extras(
             "device": "cpu",
             "threads": 2,
             "machine": "A processor, 2 cores, 8 GB",
-            "torch": "2.13.0+cpu",
+            "libraries": "torch 2.13.0+cpu",
             "failed": "",
         }
         for i, (method, kind) in enumerate(methods.items())
