@@ -214,9 +214,10 @@ class CostParams(Section):
 
 
 class ReportParams(Section):
-    """How many test segments the report lets one hear."""
+    """How many test segments the report lets one hear, and the folder of the authors' published examples (or None)."""
 
     segments: int = Field(ge=0)
+    published: str | None
 
 
 class Params(Section):
