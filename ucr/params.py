@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -192,11 +192,17 @@ class SupervisedParams(Section):
 
 
 class GenerationParams(Section):
-    """What `generate` makes: how many of each kind, and sampling steps of the prior and of the decomposition model."""
+    """What `generate` makes: how many of each kind, sampling steps of the prior and of the decomposition model,
+    and the `strengths` of variations, from 0 (the song rebuilt) to 1 (from noise alone).
+
+    `spaces` are the embeddings in which `score_generation` compares it with real songs.
+    """
 
     count: int = Field(gt=0)
     prior_steps: int = Field(gt=0)
     steps: int = Field(gt=0)
+    strengths: list[Annotated[float, Field(ge=0, le=1)]]
+    spaces: list[str] = Field(min_length=1)
 
 
 class ScoreParams(Section):
