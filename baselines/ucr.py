@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from baselines.base import Baseline, Meta
-from ucr.codecs import Codec, make_codec
+from ucr.codecs import Codec
 from ucr.decomposition import DecompositionModel, load_decomposition
 from ucr.errors import UserError
 from ucr.models import device_named
-from ucr.params import CodecParams, Params
+from ucr.params import Params
 
 META = Meta(
     name="ucr",
@@ -58,12 +58,7 @@ class Method(Baseline):
             )
         self.sample_rate = setting.sample_rate
         self.model.to(self.device)
-        codec = CodecParams.model_validate(setting.codec)
-        self.codec = make_codec(codec, setting.sample_rate, str(self.device))
-        if self.codec.fingerprint != setting.codec_fingerprint:
-            raise UserError(
-                f"{needs} was trained in the latent space of another {codec.name} codec: train it again"
-            )
+        self.codec = setting.make_codec(needs, self.device)
 
     def separate(
         self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None

@@ -25,14 +25,17 @@ BATCH = 16
 
 
 @torch.no_grad()
-def component_latents(model: DecompositionModel, store: LatentStore, device: torch.device) -> Tensor:
-    """Component latents of every mixture of a split: float32[segments, n, latent_channels, frames]."""
-    batches = []
+def component_latents(
+    model: DecompositionModel, store: LatentStore, device: torch.device
+) -> tuple[Tensor, float]:
+    """A split's mixtures: their component latents, float32[segments, n, latent_channels, frames], and mean level."""
+    batches, levels = [], []
     for start in tqdm(range(0, len(store), BATCH), desc="encoding mixtures", unit="batch"):
         items = range(start, min(start + BATCH, len(store)))
         mixtures = torch.from_numpy(np.stack([store.mixture(i) for i in items])).to(device)
         batches.append(model.encode(model.normalise(mixtures)).cpu())
-    return torch.cat(batches)
+        levels.append(model.level(mixtures).flatten().cpu())
+    return torch.cat(batches), torch.cat(levels).mean().item()
 
 
 @command
@@ -43,14 +46,14 @@ def main() -> None:
     decomposition, setting, card = load_decomposition(DECOMPOSITION)
     decomposition.to(device)
     codec = make_codec(params.codec, setting.sample_rate)
-    training, validation = (
+    (training, level), (validation, _) = (
         component_latents(decomposition, open_latents("latents", split, codec, setting.sources), device)
         for split in ("train", "validation")
     )
 
     flat = training.flatten(1, 2)
     config = prior_config(
-        params, setting, card["sha256"], flat.mean((0, 2)).tolist(), flat.std((0, 2)).tolist()
+        params, setting, card["sha256"], flat.mean((0, 2)).tolist(), flat.std((0, 2)).tolist(), level
     )
     model = PriorModel.from_config(config)
     optim = params.prior.optim

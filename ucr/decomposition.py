@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ucr import iadb
+from ucr.codecs import Codec, make_codec
 from ucr.errors import UserError
 from ucr.models import fill, load_model
 from ucr.networks import Encoder, UNet
@@ -57,6 +58,15 @@ class Setting:
             mean=self.mean,
             std=self.std,
         )
+
+    def make_codec(self, folder: str | Path, device: torch.device) -> Codec:
+        """The codec whose latents the model of `folder` works on; a `UserError` if it is not that one any more."""
+        codec = make_codec(CodecParams.model_validate(self.codec), self.sample_rate, str(device))
+        if codec.fingerprint != self.codec_fingerprint:
+            raise UserError(
+                f"{folder} was trained in the latent space of another {codec.name} codec: train it again"
+            )
+        return codec
 
     def to_config(self) -> dict:
         """As JSON-able data."""

@@ -39,21 +39,24 @@ def sample(
     steps: int,
     params: IadbParams,
     keep: tuple[Tensor, Tensor] | None = None,
+    start: float = 0.0,
 ) -> Tensor:
-    """Go from noise to a sample in `steps` even steps of alpha.
+    """Go from noise, or a blend with it, to a sample in `steps` even steps of alpha.
 
     Parameters
     ----------
     predict
         The network: (x_alpha [b, ...], alpha [b]) -> its prediction [b, ...].
     noise : float32[b, ...]
-        Where to start, at alpha = 0.
+        Where to start: noise, or a blend of a clean signal and noise at alpha = `start`.
     steps
         How many evaluations of the network.
     params
         The variant that the network was trained with.
     keep : (mask bool[b, ...], clean float32[b, ...]), optional
         Where the mask is True the sample holds `clean`, bit for bit, at every step.
+    start
+        Alpha of `noise`, below 1.
 
     Returns
     -------
@@ -65,11 +68,11 @@ def sample(
 
     x = held(noise)
     for step in range(steps):
-        alpha = torch.full((len(x),), step / steps, device=x.device)
+        alpha = torch.full((len(x),), start + (1 - start) * step / steps, device=x.device)
         prediction = predict(x, alpha)
         if params.variant == "c":
-            remaining = (1 - (step + 1) / steps) / (1 - step / steps)
+            remaining = (steps - step - 1) / (steps - step)
             x = held(prediction + remaining * (x - prediction))
         else:
-            x = held(x + prediction / steps)
+            x = held(x + (1 - start) / steps * prediction)
     return x

@@ -15,6 +15,8 @@ from ucr.models import fill, load_model
 from ucr.networks import UNet
 from ucr.params import Params, PriorParams
 
+BATCH = 32  # samples at once: bounds the memory
+
 
 def masks(n_components: int) -> Tensor:
     """Every non-empty subset of components to be generated: bool[2^n - 1, n], the full one last."""
@@ -39,18 +41,27 @@ class PriorModel(nn.Module):
         Sizes, masks and noise.
     mean, std : float32[n_components * latent_channels]
         Statistics of the training mixtures' component latents, by which `normalise` standardises them.
+    level
+        Mean of the training mixtures' `DecompositionModel.level`: that of what is generated from noise alone.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, n_components: int, latent_channels: int, params: PriorParams, mean: Tensor, std: Tensor
+        self,
+        n_components: int,
+        latent_channels: int,
+        params: PriorParams,
+        mean: Tensor,
+        std: Tensor,
+        level: float = 1.0,
     ) -> None:
         super().__init__()
         self.params = params
         self.n_components = n_components
         self.latent_channels = latent_channels
+        self.level = level
         channels = n_components * latent_channels
         self.denoiser = UNet(channels, n_components, params.denoiser)
         if not params.normalise:
@@ -67,6 +78,7 @@ class PriorModel(nn.Module):
             params=PriorParams.model_validate(config["params"]),
             mean=torch.tensor(config["mean"]),
             std=torch.tensor(config["std"]),
+            level=float(config["level"]),
         )
 
     def _predict(self, noisy: Tensor, alpha: Tensor, generated: Tensor) -> Tensor:
@@ -91,39 +103,54 @@ class PriorModel(nn.Module):
         return (error * where).sum() / where.expand_as(error).sum()
 
     @torch.no_grad()
-    def generate(self, latents: Tensor, generated: Tensor, steps: int, seed: int = 0) -> Tensor:
+    def generate(
+        self, latents: Tensor, generated: Tensor, steps: int, seed: int = 0, strength: float = 1.0
+    ) -> Tensor:
         """Sample the components that `generated` marks, the others kept bit for bit.
+
+        A `strength` below 1 starts from a blend of what is there with noise, at alpha = 1 - strength, as SDEdit
+        does (Meng et al., ICLR 2022).
 
         Parameters
         ----------
         latents : float32[b, n, c, t]
-            What is kept; its values where `generated` is True don't matter.
+            What is kept; at strength 1 its values where `generated` is True don't matter.
         generated : bool[b, n]
         steps
             Evaluations of the network.
         seed
             Of the noise.
+        strength
+            From 0, which keeps everything, to 1, which starts from noise alone.
 
         Returns
         -------
         float32[b, n, c, t]
         """
+        if strength == 0:
+            return latents
         generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(latents.shape, generator=generator).to(latents.device)
         clean = (latents - self.mean) / self.std
-        noise = torch.randn(clean.shape, generator=generator).to(clean.device)
-        kept = ~generated[:, :, None, None]
-        sampled = iadb.sample(
-            lambda noisy, alpha: self._predict(noisy, alpha, generated),
-            noise,
-            steps,
-            self.params.iadb,
-            (kept, clean),
+        start = clean + strength * (noise - clean) if strength < 1 else noise
+        batches = zip(*(x.split(BATCH) for x in (start, clean, generated)), strict=True)
+        sampled = torch.cat([self._sample(x, y, marked, steps, 1 - strength) for x, y, marked in batches])
+        return torch.where(generated[:, :, None, None], sampled * self.std + self.mean, latents)
+
+    def _sample(self, noisy: Tensor, clean: Tensor, generated: Tensor, steps: int, start: float) -> Tensor:
+        keep = (~generated[:, :, None, None], clean)
+        return iadb.sample(
+            lambda x, alpha: self._predict(x, alpha, generated), noisy, steps, self.params.iadb, keep, start
         )
-        return torch.where(kept, latents, sampled * self.std + self.mean)
 
 
 def prior_config(
-    params: Params, setting: Setting, decomposition: str, mean: list[float], std: list[float]
+    params: Params,
+    setting: Setting,
+    decomposition: str,
+    mean: list[float],
+    std: list[float],
+    level: float,
 ) -> dict:
     """What is kept beside a prior's weights.
 
@@ -137,6 +164,8 @@ def prior_config(
         SHA-256 of the decomposition model's weights: a prior belongs to one model.
     mean, std
         Statistics of its component latents, one value a channel.
+    level
+        Mean level of the training mixtures (`DecompositionModel.level`).
     """
     return {
         "n_components": len(setting.sources),
@@ -145,6 +174,7 @@ def prior_config(
         "decomposition": decomposition,
         "mean": mean,
         "std": std,
+        "level": level,
     }
 
 

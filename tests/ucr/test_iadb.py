@@ -10,18 +10,20 @@ C = IadbParams(variant="c", alpha_zero_share=0.0)
 D = IadbParams(variant="d", alpha_zero_share=0.0)
 
 
-@given(st.integers(1, 60), st.sampled_from([C, D]))
+@given(st.integers(1, 60), st.sampled_from([C, D]), st.floats(0, 0.99))
 @settings(max_examples=20, deadline=None)
-def test_a_perfect_network_is_sampled_exactly(steps, params):
+def test_a_perfect_network_is_sampled_exactly(steps, params, start):
     torch.manual_seed(0)
     clean, noise = torch.randn(2, 3, 5), torch.randn(2, 3, 5)
     prediction = iadb.target(clean, noise, params)
-    out = iadb.sample(lambda x, alpha: prediction, noise, steps, params)
+    blend = iadb.blend(clean, noise, torch.full((2,), start))
+    out = iadb.sample(lambda x, alpha: prediction, blend, steps, params, start=start)
     torch.testing.assert_close(out, clean, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("start", [0.0, 0.4])
 @pytest.mark.parametrize("params", [C, D])
-def test_the_network_sees_the_blend_at_its_noise_level(params):
+def test_the_network_sees_the_blend_at_its_noise_level(params, start):
     torch.manual_seed(0)
     clean, noise = torch.randn(2, 4), torch.randn(2, 4)
 
@@ -29,7 +31,8 @@ def test_the_network_sees_the_blend_at_its_noise_level(params):
         torch.testing.assert_close(x, iadb.blend(clean, noise, alpha), atol=1e-5, rtol=1e-4)
         return iadb.target(clean, noise, params)
 
-    iadb.sample(network, noise, 10, params)
+    blend = iadb.blend(clean, noise, torch.full((2,), start))
+    iadb.sample(network, blend, 10, params, start=start)
 
 
 def test_what_is_kept_stays_bit_for_bit():

@@ -56,6 +56,35 @@ def test_what_is_to_be_generated_does_not_leak_in():
     torch.testing.assert_close(prior.generate(a, generated, 3), prior.generate(b, generated, 3))
 
 
+@pytest.mark.parametrize("variant", ["c", "d"])
+def test_strength_goes_from_what_is_there_to_noise_alone(variant):
+    prior = small_prior(2, variant)
+    a, b = torch.randn(2, 3, 2, 1, 20)
+    everything = masks(2)[[-1, -1, -1]]
+    assert torch.equal(prior.generate(a, everything, 3, strength=0.0), a)
+    torch.testing.assert_close(prior.generate(a, everything, 3), prior.generate(b, everything, 3))
+    distances = [
+        (prior.generate(a, everything, 3, strength=s) - a).square().mean().item() for s in (1e-3, 0.9)
+    ]
+    assert distances[0] < distances[1]
+
+
+def test_kept_components_stay_bit_for_bit_at_any_strength():
+    prior = small_prior(3)
+    latents, generated = torch.randn(7, 3, 1, 20), masks(3)
+    out = prior.generate(latents, generated, steps=3, strength=0.5)
+    assert torch.equal(out[~generated], latents[~generated])
+    assert not torch.isclose(out[generated], latents[generated]).all(dim=-1).any()
+
+
+def test_more_samples_than_one_batch_are_those_of_one_batch(monkeypatch):
+    prior = small_prior(2)
+    latents, generated = torch.randn(5, 2, 1, 20), masks(2)[[0, 1, 2, 0, 2]]
+    together = prior.generate(latents, generated, 2)
+    monkeypatch.setattr("ucr.prior.BATCH", 2)
+    torch.testing.assert_close(prior.generate(latents, generated, 2), together)
+
+
 def test_training_lowers_the_loss():
     prior = small_prior(2).train()
     latents = torch.randn(32, 2, 1, 1).expand(-1, -1, -1, 16).contiguous()
