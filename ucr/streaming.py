@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,10 +18,12 @@ from ucr.files import replacing
 
 WINDOW = 7.0  # seconds that a method sees at once: the benchmark's segments
 OVERLAP = 1.75  # seconds that two windows share: a quarter, as in Demucs
+SHORTEST = 1.0  # seconds: shorter songs are followed by silence while a method sees them
 MASK_WINDOW = 0.085  # seconds of a mask's Fourier transform: the mel codec's
 AUDIBLE = 0.45  # of its sample rate: up to there a method's estimates survive resampling
 WAV_LIMIT = 4e9  # bytes of samples that a WAV file can hold; beyond, RF64 is written
 TINY = 1e-9
+REMEDY = "free space on its disk or choose another folder"
 
 Read = Callable[[int], np.ndarray]
 
@@ -203,9 +204,10 @@ def stems(
     highest = AUDIBLE * sample_rate if rate > sample_rate else rate
 
     def part(mixture: np.ndarray) -> np.ndarray:
-        mono = mixture.mean(axis=0)
-        estimates = separate(_resampled(mono, rate, sample_rate))
-        estimates = _fitted(_resampled(estimates.T, sample_rate, rate).T, mixture.shape[1])
+        n_samples = mixture.shape[1]
+        mono = _fitted(mixture.mean(axis=0, keepdims=True), max(n_samples, round(SHORTEST * rate)))
+        estimates = separate(_resampled(mono[0], rate, sample_rate))
+        estimates = _fitted(_resampled(estimates.T, sample_rate, rate).T, n_samples)
         if mask:
             return masked(mixture, estimates, rate, highest)
         return estimates[:, None] / len(estimates)
@@ -280,26 +282,26 @@ def writing(
         Takes the next float32[len(paths), channels, any length].
     """
     container = "WAV" if 4 * channels * n_samples < WAV_LIMIT else "RF64"
+    written = 0
+
+    def write(audio: np.ndarray) -> None:
+        nonlocal written
+        written += 4 * audio[0].size
+        for file, own in zip(files, audio, strict=True):
+            file.write(own.T)
+
     with ExitStack() as placing:
         temporary = [placing.enter_context(replacing(path)) for path in paths]
-        with ExitStack() as closing:
-            files = [
-                closing.enter_context(
-                    soundfile.SoundFile(
-                        str(path), "w", sample_rate, channels, subtype="FLOAT", format=container
+        try:
+            with ExitStack() as closing:
+                files = [
+                    closing.enter_context(
+                        soundfile.SoundFile(str(path), "w", sample_rate, channels, "FLOAT", format=container)
                     )
-                )
-                for path in temporary
-            ]
-            written = 0
-
-            def write(audio: np.ndarray) -> None:
-                nonlocal written
-                written += 4 * audio[0].size
-                for file, own in zip(files, audio, strict=True):
-                    file.write(own.T)
-
-            yield write
-        for path, target in zip(temporary, paths, strict=True):
-            if path.stat().st_size < written:  # libsndfile passes over a full disk
-                raise OSError(errno.ENOSPC, "no space left", str(target))
+                    for path in temporary
+                ]
+                yield write
+        except soundfile.LibsndfileError as error:
+            raise UserError(f"{paths[0].parent} can't be written ({error}): {REMEDY}") from None
+        if any(path.stat().st_size < written for path in temporary):  # libsndfile may pass over a full disk
+            raise UserError(f"{paths[0].parent} can't be written: {REMEDY}")

@@ -28,7 +28,8 @@ def info(
 
     import ucr
 
-    print(yaml.safe_dump(ucr.info(weights), sort_keys=True, default_flow_style=None, width=110), end="")
+    card = {key: value for key, value in ucr.info(weights).items() if key != "identity"}  # params, once more
+    print(yaml.safe_dump(card, default_flow_style=None, width=110), end="")
 
 
 def baselines() -> None:

@@ -23,7 +23,7 @@ def info(weights: str | Path) -> dict:
     Returns
     -------
     dict
-        What `card.json` says, with the settings found in the weights under `config`.
+        What `card.json` says.
 
     Raises
     ------
@@ -31,8 +31,7 @@ def info(weights: str | Path) -> dict:
         If there are no such weights, or they are not those of their card.
     """
     folder = Path(weights) if Path(weights).is_dir() else shipped(str(weights))
-    _, config, card = load_model(folder)
-    return card | {"config": config}
+    return load_model(folder)[2]
 
 
 def baselines() -> pd.DataFrame:
