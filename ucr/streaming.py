@@ -28,6 +28,13 @@ REMEDY = "free space on its disk or choose another folder"
 Read = Callable[[int], np.ndarray]
 
 
+class _Forward(soundfile.SoundFile):
+    """A file read from start to end: soundfile seeks after each read, at which the MP3 decoder loses its state."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 class Song:
     """An audio file that is read piece by piece.
 
@@ -52,7 +59,7 @@ class Song:
         if not self.path.is_file():
             raise UserError(f"{path} does not exist or is no file: mend the path")
         try:
-            self._file = soundfile.SoundFile(str(path))
+            self._file = _Forward(str(path))
         except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
             raise self._damaged(error) from None
         self.sample_rate: int = self._file.samplerate
