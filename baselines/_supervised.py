@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from baselines.base import Baseline
 from ucr.errors import UserError
-from ucr.models import default_device, fill, load_model
+from ucr.models import device_named, fill, load_model
 
 if TYPE_CHECKING:
     from ucr.params import Params
@@ -31,14 +31,17 @@ class Supervised(Baseline):
         Longer mixtures are cut into overlapping chunks of this length, whose estimates are cross-faded.
     batch_size
         Mixtures at once.
+    device
+        Where the network runs; None: the first GPU, or the CPU.
     """
 
     network: nn.Module
 
-    def __init__(self, chunk_seconds: float = 10.0, batch_size: int = 8):
+    def __init__(self, chunk_seconds: float = 10.0, batch_size: int = 8, device: str | None = None):
         if chunk_seconds < 1:
             raise ValueError("chunk_seconds must be at least 1")
         self.chunk_seconds, self.batch_size = chunk_seconds, batch_size
+        self.device = device_named(device)
 
     @staticmethod
     @abstractmethod
@@ -67,7 +70,6 @@ class Supervised(Baseline):
                 f"{needs} separates {'+'.join(config['sources'])}, not {params.task}: train it again"
             )
         self.n_sources, self.sample_rate = len(config["sources"]), config["sample_rate"]
-        self.device = default_device()
         self.network = self.make_network(self.n_sources, self.sample_rate, **config["network"])
         fill(self.network, tensors, needs)
         self.network.to(self.device)

@@ -37,12 +37,15 @@ class Meta:
         Author, title, year and venue of where the method comes from.
     summary
         One line that says what it does.
+    licence
+        Of its code: this project's, and that of a package that does its work.
     """
 
     name: str
     kind: Literal["oracle", "bound", "blind", "supervised", "ours"]
     paper: str
     summary: str
+    licence: str = "MIT"
 
     @property
     def labelled(self) -> bool:

@@ -12,6 +12,7 @@ META = Meta(
     kind="supervised",
     paper="Défossez, Usunier, Bottou & Bach, Music source separation in the waveform domain, 2019, arXiv:1911.13254",
     summary="Waveform U-Net with a bidirectional LSTM",
+    licence="MIT, demucs MIT",
 )
 
 

@@ -12,6 +12,7 @@ META = Meta(
     kind="blind",
     paper="Fitzgerald, Harmonic/percussive separation using median filtering, DAFx 2010",
     summary="Horizontal against vertical ridges of the spectrogram: harmonic, then percussive",
+    licence="MIT, librosa ISC",
 )
 
 

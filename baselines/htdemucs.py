@@ -12,6 +12,7 @@ META = Meta(
     kind="supervised",
     paper="Rouard, Massa & Défossez, Hybrid transformers for music source separation, ICASSP 2023",
     summary="Waveform and spectrogram U-Nets joined by a transformer",
+    licence="MIT, demucs MIT",
 )
 
 

@@ -14,6 +14,7 @@ META = Meta(
     kind="blind",
     paper="Casey & Westner, Separation of mixed audio sources by independent subspace analysis, ICMC 2000",
     summary="Spectra whose activations are statistically independent, clustered by timbre",
+    licence="MIT, scikit-learn BSD-3-Clause",
 )
 
 

@@ -15,6 +15,7 @@ META = Meta(
     kind="blind",
     paper="Spiertz & Gnann, Source-filter based clustering for monaural blind source separation, DAFx 2009",
     summary="Spectra and their activations by NMF, clustered by timbre",
+    licence="MIT, scikit-learn BSD-3-Clause",
 )
 
 

@@ -13,6 +13,7 @@ META = Meta(
     paper="Casey & Westner, Separation of mixed audio sources by independent subspace analysis, ICMC 2000 "
     "(its first step alone)",
     summary="Principal spectra and their activations, clustered by timbre",
+    licence="MIT, scikit-learn BSD-3-Clause",
 )
 
 

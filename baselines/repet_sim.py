@@ -12,6 +12,7 @@ META = Meta(
     kind="blind",
     paper="Rafii & Pardo, Music/voice separation using the similarity matrix, ISMIR 2012",
     summary="What resembles other moments, then what does not",
+    licence="MIT, librosa ISC",
 )
 
 

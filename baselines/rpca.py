@@ -13,6 +13,7 @@ META = Meta(
     paper="Huang, Chen, Smaragdis & Hasegawa-Johnson, Singing-voice separation from monaural recordings "
     "using robust principal component analysis, ICASSP 2012",
     summary="The spectrogram as low-rank plus sparse: background, then foreground",
+    licence="MIT, pyrpca MPL-2.0",
 )
 
 

@@ -11,7 +11,7 @@ from baselines.base import Baseline, Meta
 from ucr.codecs import Codec
 from ucr.decomposition import DecompositionModel, load_decomposition
 from ucr.errors import UserError
-from ucr.models import default_device
+from ucr.models import device_named
 from ucr.params import Params
 
 META = Meta(
@@ -33,17 +33,22 @@ class Method(Baseline):
         Of the noise that every component starts from.
     batch_size
         Segments at once.
+    device
+        Where the model runs; None: the first GPU, or the CPU.
     """
 
     model: DecompositionModel
     codec: Codec
 
-    def __init__(self, steps: int = 10, seed: int = 0, batch_size: int = 8) -> None:
+    def __init__(
+        self, steps: int = 10, seed: int = 0, batch_size: int = 8, device: str | None = None
+    ) -> None:
         if steps < 1:
             raise ValueError("steps must be at least 1")
         self.steps = steps
         self.seed = seed
         self.batch_size = batch_size
+        self.device = device_named(device)
 
     def load(self, needs: Path, params: Params) -> None:
         self.model, setting, _ = load_decomposition(needs)
@@ -52,7 +57,6 @@ class Method(Baseline):
                 f"{needs} separates {'+'.join(setting.sources)}, not {params.task}: name other weights"
             )
         self.sample_rate = setting.sample_rate
-        self.device = default_device()
         self.model.to(self.device)
         self.codec = setting.make_codec(needs, self.device)
 

@@ -1,0 +1,55 @@
+"""Unsupervised composable representations for audio: music taken apart and put together without true sources.
+
+The names here are the functions behind the program `ucr`:
+
+>>> import ucr
+>>> ucr.separate("song.mp3", "stems")  # doctest: +SKIP
+{'component_0': Path('stems/song/component_0.wav'), 'component_1': Path('stems/song/component_1.wav')}
+
+`load_separator` and `load_recomposer` give the models themselves, for audio in memory; `UserError` is
+what every mistake that the caller can mend raises, in one sentence.
+
+Nothing is loaded before it is asked for, so that `import ucr` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ucr.errors import UserError
+    from ucr.tools.cards import baselines, info
+    from ucr.tools.recomposition import generate, load_recomposer, recombine, reconstruct, vary
+    from ucr.tools.separation import load_separator, separate
+
+__all__ = [
+    "UserError",
+    "baselines",
+    "generate",
+    "info",
+    "load_recomposer",
+    "load_separator",
+    "recombine",
+    "reconstruct",
+    "separate",
+    "vary",
+]
+
+_HOMES = {
+    "ucr.errors": ["UserError"],
+    "ucr.tools.cards": ["baselines", "info"],
+    "ucr.tools.recomposition": ["generate", "load_recomposer", "recombine", "reconstruct", "vary"],
+    "ucr.tools.separation": ["load_separator", "separate"],
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -51,6 +51,8 @@ def _sentence(error: OSError) -> str:
         errno.EROFS: f"{where} is on a read-only file system: make it writable or choose another folder",
         errno.EACCES: f"no permission to use {where}: change its permissions or choose another folder",
         errno.EPERM: f"no permission to use {where}: change its permissions or choose another folder",
+        errno.ENOTDIR: f"a file stands in the way of {where}: choose another place",
+        errno.EEXIST: f"a file stands in the way of {where}: choose another place",
         errno.ENOENT: f"{where} does not exist: run the stage that makes it (`dvc repro`) or mend the path",
     }
     return remedies.get(error.errno or 0, f"{where}: {error.strerror or error}")

@@ -99,3 +99,19 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> Non
 def default_device() -> torch.device:
     """The first GPU, or the CPU where there is none."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_named(name: str | None) -> torch.device:
+    """The device called `name`, such as `cpu` or `cuda:1`; None is the default one.
+
+    Raises
+    ------
+    UserError
+        If there is no such device here.
+    """
+    if name is None:
+        return default_device()
+    try:
+        return torch.zeros(0, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UserError(f"there is no device {name!r} here: choose cpu, or leave it out") from None

@@ -1,0 +1,5 @@
+"""`python -m ucr` is `ucr`."""
+
+from ucr.cli import main
+
+main()

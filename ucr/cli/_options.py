@@ -1,0 +1,26 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ucr.weights import tasks
+
+Song = Annotated[Path, typer.Argument(help="WAV, FLAC, MP3 or OGG, of any length and rate, mono or stereo.")]
+Wav = Annotated[Path, typer.Option("--out", "-o", help="The WAV file to write.")]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Which shipped weights: {', '.join(tasks())}.  [default: drums+bass]",
+        autocompletion=lambda incomplete: [task for task in tasks() if task.startswith(incomplete)],
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda, ...  [default: the first GPU, or the CPU]", show_default=False)
+]
+PriorSteps = Annotated[int, typer.Option(min=1, help="Sampling steps.")]
+Seed = Annotated[int, typer.Option(min=0, help="Another seed, another result.")]

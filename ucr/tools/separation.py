@@ -1,0 +1,162 @@
+"""Songs into stems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ucr import streaming
+from ucr.errors import UserError
+from ucr.models import load_model
+from ucr.params import NAME, Params
+from ucr.streaming import Song
+from ucr.tools._shared import TASK, component_names, save, shipped
+
+METHOD = "ucr_pretrained"
+SAMPLE_RATE = 24000  # of methods without weights: the benchmark's
+
+
+def separate(
+    song: str | Path,
+    out: str | Path,
+    *,
+    task: str | None = None,
+    method: str = METHOD,
+    weights: str | Path | None = None,
+    steps: int | None = None,
+    mask: bool = True,
+    device: str | None = None,
+) -> dict[str, Path]:
+    """Separate a song into stems: 32-bit float WAV files in a folder of the song's name.
+
+    The song may have any length, rate and number of channels. It is read in windows of 7 s, which
+    overlap; the method hears the mean of the channels at its own rate.
+
+    Parameters
+    ----------
+    song
+        WAV, FLAC, MP3 or OGG.
+    out
+        Where the folder is put.
+    task
+        The sources, such as `drums+bass` (the default). For methods without weights it only says how many
+        stems there are.
+    method
+        Of `baselines`.
+    weights
+        A folder with trained weights, for methods whose weights don't ship.
+    steps
+        Sampling steps, for the methods that sample; by default 1, with which the benchmark's tables are made.
+    mask
+        Write the song's own spectrogram, shared in proportion to the estimates, with the song's channels:
+        the stems add up to the song. Otherwise write the estimates themselves, mono.
+    device
+        Such as `cpu` or `cuda`; by default the first GPU, or the CPU.
+
+    Returns
+    -------
+    dict
+        Each stem's file by its name: the source's, or `component_i` where the method doesn't know which
+        component is which source.
+
+    Raises
+    ------
+    UserError
+        If the song can't be read, or the method, the task and the weights don't go together.
+    """
+    with Song(song) as opened:
+        separator = load_separator(task, method, weights, steps, device)
+        folder = Path(out) / opened.path.stem
+        paths = {name: folder / f"{name}.wav" for name in separator.names}
+        pieces = streaming.stems(
+            opened, separator.separate, separator.sample_rate, mask=mask, ordered=separator.ordered
+        )
+        channels = opened.channels if mask else 1
+        save(pieces, list(paths.values()), opened.sample_rate, channels, opened.n_samples, [opened])
+    return paths
+
+
+@dataclass(frozen=True)
+class Separator:
+    """A method that is ready to separate.
+
+    Attributes
+    ----------
+    separate
+        float32[n_samples] at `sample_rate` -> float32[n, n_samples], which add up to about n times that.
+    sample_rate
+        In Hz.
+    names
+        Of the stems: sources where the method knows them, else `component_0` and so on.
+    ordered
+        Whether stem i is the same source for whatever it separates.
+    """
+
+    separate: Callable[[np.ndarray], np.ndarray]
+    sample_rate: int
+    names: list[str]
+    ordered: bool
+
+
+def load_separator(
+    task: str | None = None,
+    method: str = METHOD,
+    weights: str | Path | None = None,
+    steps: int | None = None,
+    device: str | None = None,
+) -> Separator:
+    """Make a method ready; the arguments are those of `separate`."""
+    from baselines.base import import_method, make_method
+
+    meta, _ = import_method(method)
+    if meta.kind == "oracle":
+        raise UserError(f"{method} is an oracle, which needs the true sources: choose another method")
+    trained = meta.kind in ("ours", "supervised")
+    card: dict = {}
+    options: dict = {"device": device} if trained else {}
+    if not trained and weights:
+        raise UserError(f"{method} learns nothing and takes no weights: leave them out")
+    if steps is not None and meta.kind != "ours":
+        raise UserError(f"{method} samples nothing and takes no steps: leave them out")
+    if meta.kind == "ours":
+        options["steps"] = 1 if steps is None else steps
+
+    if method == METHOD:
+        if weights:
+            raise UserError(f"{method} has weights of its own: choose the method ucr for those in {weights}")
+        method, weights = "ucr", shipped(task or TASK)
+    if not trained:
+        sources, sample_rate = _names_of(task or TASK), SAMPLE_RATE
+    elif weights is None:
+        raise UserError(
+            f"{method} needs weights, which don't ship: name the folder that was trained (models/{method}, say)"
+        )
+    else:
+        _, config, card = load_model(weights)
+        if not {"sources", "sample_rate"} <= set(config):
+            raise UserError(f"{weights} holds no weights of a separation method: name another folder")
+        sources, sample_rate = config["sources"], config["sample_rate"]
+    _, loaded = make_method(method, options)
+    if trained:
+        loaded.load(Path(weights or ""), Params.model_construct(sources=sources))
+        if task and sorted(_names_of(task)) != sorted(sources):
+            raise UserError(f"{weights} separates {'+'.join(sources)}, not {task}: leave out the task")
+
+    def separate(mixture: np.ndarray) -> np.ndarray:
+        try:
+            return loaded.separate(mixture, sample_rate, len(sources))
+        except ValueError as error:
+            raise UserError(f"{method} fails: {error}; choose another method") from None
+
+    names = sources if meta.labelled else component_names(card, len(sources))
+    return Separator(separate, sample_rate, names, meta.labelled)
+
+
+def _names_of(task: str) -> list[str]:
+    names = task.split("+")
+    if len(names) < 2 or len(set(names)) < len(names) or not all(NAME.fullmatch(name) for name in names):
+        raise UserError(f"{task!r} is no task: name two or more sources, such as {TASK}")
+    return names
