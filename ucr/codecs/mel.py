@@ -11,7 +11,7 @@ the true sources; 16 rendered clips and 2 of real Slakh at 24 kHz, windows of 20
 ==================================================  ============  ============
 bands and masks                                     rendered      real
 ==================================================  ============  ============
-128, this scale, ratio of squares (the default)     12.3 / 13.8   15.8 / 14.9
+128, this scale, ratio of squares                   12.3 / 13.8   15.8 / 14.9
 128, this scale, ratio of magnitudes                11.6 / 12.9   14.5 / 13.5
 128, mel (Slaney), ratio of squares                 10.8 / 12.2   13.3 / 12.4
 128, mel (Slaney), ratio of magnitudes              10.2 / 11.3   12.4 / 11.3
@@ -23,6 +23,12 @@ every bin, ratio of magnitudes                      11.7 / 12.9   14.5 / 13.5
 
 Windows of 1024, 1536, 3072 and 4096 samples, ratios of other exponents (1.5, 2.5, 3), and ratios
 taken after interpolating magnitudes to bins gave at most 0.2 dB more, and mostly less.
+
+The masks are ratios of fourth powers: on 30 rendered segments of drums and bass these keep the SI-SDR of the best
+possible components (squares 13.4 / 14.1, cubes 13.4 / 14.1, fourth powers 13.4 / 14.0, sixth 13.3 / 13.9) and let
+less of the other source through (SI-SIR 24.7 / 26.4 against 25.9 / 33.3). Sources that seldom overlap part by
+masks that are nearly binary (Yilmaz & Rickard, *Blind separation of speech mixtures via time-frequency masking*,
+IEEE TSP 52(7), 2004).
 """
 
 from __future__ import annotations
@@ -38,7 +44,7 @@ from ucr.errors import UserError
 FRAME_RATE = 75  # EnCodec's at 24 kHz, so that models and crops carry over
 WINDOW_SECONDS = 0.085  # 2048 samples at 24 kHz
 LEVEL = 500.0  # band magnitudes of music, whose RMS is about 0.1, are near 1 / LEVEL
-MASK_EXPONENT = 2.0
+MASK_EXPONENT = 4.0
 TINY = 1e-12
 
 
@@ -132,7 +138,7 @@ class MelCodec:
     def decode_components(self, latents: Tensor, mixture: Tensor) -> Tensor:
         """Filter the mixture by each component's share of every band.
 
-        The shares (Wiener-like, of squared magnitudes) are taken in bands and interpolated to bins,
+        The shares (of magnitudes to the power `MASK_EXPONENT`) are taken in bands and interpolated to bins,
         where they add up to 1, so that the estimates add up to `n_components` times the mixture.
 
         Parameters

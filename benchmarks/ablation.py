@@ -1,0 +1,156 @@
+"""What makes it separate: trainings that differ in one thing, measured alike -> reports/ablation.csv, steps.csv.
+
+    python -m benchmarks.ablation [VARIANT...] [--seeds 0 1 2]
+    python -m benchmarks.ablation --steps 1 2 4 8 16
+
+Variants are the keys of `benchmarks/ablation.yaml`, differences from `params.yaml`. Each run trains on the mixtures
+of `segments/` and is measured on the validation split: by the label-free figures of the training, and by SI-SDR and
+SI-SIR against the true sources, which nothing else sees. Runs that the table has are not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from baselines import ucr
+from eval.scores import score_segments
+from pipelines.preset import merge
+from pipelines.train_decomposition import guess, make_job, make_setting
+from ucr.codecs import make_codec
+from ucr.errors import UserError, command
+from ucr.files import write_csv
+from ucr.latents import LatentStore, open_latents, write_latents
+from ucr.models import save_model
+from ucr.params import PARAMS_FILE, Params, check_params, read_yaml
+from ucr.segments import SegmentStore
+from ucr.training import RUNS, finish, train
+
+VARIANTS = Path("benchmarks/ablation.yaml")
+TABLE = Path("reports/ablation.csv")
+STEPS = Path("reports/steps.csv")
+SEGMENTS = Path("segments")
+MODEL = Path("models/decomposition")
+BATCH = 8
+
+
+def latents(params: Params, splits: tuple[str, ...]) -> list[LatentStore]:
+    """Latents of the codec that `params` name, made once and kept beside other unfinished work."""
+    codec = make_codec(params.codec, params.segments.sample_rate)
+    segments = {split: SegmentStore(SEGMENTS, split) for split in splits}
+    folder = RUNS / f"ablation-{codec.fingerprint}-{segments[splits[0]].fingerprint[:12]}"
+    if not folder.is_dir():
+        write_latents(folder, segments, codec, params.codec.model_dump(), RUNS)
+    return [open_latents(folder, split, codec, params.sources) for split in splits]
+
+
+def scores(method: ucr.Method, store: SegmentStore) -> dict[str, float]:
+    """Mean SI-SDR and SI-SIR over the segments of a split, in dB, as `si_sdr_drums` and so on."""
+    values: dict[str, list[float]] = {}
+    for start in range(0, len(store), BATCH):
+        batch = [store[i] for i in range(start, min(start + BATCH, len(store)))]
+        mixtures = np.stack([segment.mixture for segment in batch])
+        references = np.stack([segment.sources for segment in batch])
+        estimates = method.separate_batch(mixtures, store.sample_rate, len(store.sources))
+        for rows in score_segments(references, estimates, mixtures, store.sample_rate, ordered=False):
+            for row in rows:
+                if row.metric in ("si_sdr", "si_sir"):
+                    values.setdefault(f"{row.metric}_{store.sources[row.source]}", []).append(row.value)
+    return {name: round(float(np.nanmean(each)), 3) for name, each in values.items()}
+
+
+def run(variant: str, changes: dict, seed: int) -> dict:
+    """Train one variant and measure it: a row of the table."""
+    params = check_params(merge(read_yaml(PARAMS_FILE), changes | {"seed": seed}), VARIANTS)
+    training, validation = latents(params, ("train", "validation"))
+    torch.manual_seed(seed)
+    setting = make_setting(params, training.meta)
+    model = setting.build()
+    began = time.monotonic()
+    groups = guess(params, training, model.power) if params.decomposition.guided else None
+    job = make_job(params, model, setting, training, validation, groups)
+    history = train(job, torch.device("cpu"))
+    seconds = round(time.monotonic() - began)
+    folder = RUNS / f"ablation-{variant}-{seed}"
+    save_model(folder, model, setting.to_config(), {})
+    finish(job)
+    method = ucr.Method(steps=1)
+    method.load(folder, params)
+    last = {name: round(history[-1][name], 4) for name in ("validation_loss", "remix_consistency_db")}
+    return {
+        "run": f"{variant}-{seed}",
+        "variant": variant,
+        "seed": seed,
+        "task": params.task,
+        "params": json.dumps(changes),
+        "steps": job.steps,
+        "seconds": seconds,
+        **last,
+        **scores(method, SegmentStore(SEGMENTS, "validation")),
+    }
+
+
+def add_runs(variants: dict[str, dict], seeds: list[int]) -> None:
+    """Run what the table lacks and write it after each run."""
+    table = pd.read_csv(TABLE) if TABLE.is_file() else pd.DataFrame(columns=["run"])
+    for seed in seeds:
+        for variant, changes in variants.items():
+            if f"{variant}-{seed}" not in set(table["run"]):
+                table = pd.concat([table, pd.DataFrame([run(variant, changes, seed)])], ignore_index=True)
+                write_csv(TABLE, table)
+                print(table.tail(1).drop(columns="params").to_string(index=False, header=True))
+
+
+def step_scores(steps: list[int]) -> pd.DataFrame:
+    """Score of `models/decomposition` against sampling steps, with the time that they take."""
+    params = check_params(read_yaml(PARAMS_FILE))
+    store = SegmentStore(SEGMENTS, "validation")
+    rows = []
+    for count in steps:
+        method = ucr.Method(steps=count)
+        method.load(MODEL, params)
+        began = time.monotonic()
+        found = scores(method, store)
+        factor = (time.monotonic() - began) / (len(store) * params.segments.seconds)
+        rows += [
+            {
+                "steps": count,
+                "source": source,
+                "si_sdr": found[f"si_sdr_{source}"],
+                "si_sir": found[f"si_sir_{source}"],
+                "real_time_factor": round(factor, 5),
+            }
+            for source in store.sources
+        ]
+    return pd.DataFrame(rows)
+
+
+@command
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__.split("\n")[0])
+    parser.add_argument("variants", nargs="*", help=f"keys of {VARIANTS}; all by default")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--steps", nargs="+", type=int, help=f"measure {MODEL} with so many sampling steps")
+    arguments = parser.parse_args()
+    if arguments.steps:
+        table = step_scores(arguments.steps)
+        write_csv(STEPS, table)
+        print(table.to_string(index=False))
+        return
+    known = read_yaml(VARIANTS)
+    unknown = [name for name in arguments.variants if name not in known]
+    if unknown:
+        raise UserError(f"{VARIANTS} has no variant {unknown[0]!r}: it has {', '.join(known)}")
+    common = known.pop("common")
+    chosen = {name: merge(common, known[name] or {}) for name in arguments.variants or known}
+    add_runs(chosen, arguments.seeds)
+
+
+if __name__ == "__main__":
+    main()
