@@ -109,6 +109,14 @@ def names() -> list[str]:
     )
 
 
+def method_file(name: str) -> Path:
+    """Where the method called `name` is; a `UserError` if there is no such file."""
+    path = FOLDER / f"{name}.py"
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name in NOT_METHODS or not path.is_file():
+        raise UserError(f"no method is called {name!r}: baselines/ has {', '.join(names())}")
+    return path
+
+
 def import_method(name: str) -> tuple[Meta, type[Baseline]]:
     """Find the method called `name`.
 
@@ -121,9 +129,7 @@ def import_method(name: str) -> tuple[Meta, type[Baseline]]:
     UserError
         If there is no such file, if importing it fails, or if it does not keep the contract.
     """
-    path = FOLDER / f"{name}.py"
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name in NOT_METHODS or not path.is_file():
-        raise UserError(f"no method is called {name!r}: baselines/ has {', '.join(names())}")
+    path = method_file(name)
     try:
         module = sys.modules.get(f"baselines.{name}") or importlib.import_module(f"baselines.{name}")
     except Exception as error:  # a plug-in may fail in any way

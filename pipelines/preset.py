@@ -14,6 +14,7 @@ from pathlib import Path
 
 import yaml
 
+from baselines.base import method_file
 from ucr.errors import UserError, command
 from ucr.files import replacing
 from ucr.params import PARAMS_FILE, check_params, read_yaml
@@ -56,7 +57,9 @@ def main() -> None:
     _restore()
     base = read_yaml(PARAMS_FILE)
     merged = base if Path(file).resolve() == Path(PARAMS_FILE).resolve() else merge(base, read_yaml(file))
-    check_params(merged, file)
+    params = check_params(merged, file)
+    for method in [*params.methods, *params.supervised]:
+        method_file(method)  # before hours of work, not after
     if merged == base:
         if run:
             raise SystemExit(subprocess.run(run).returncode)

@@ -52,15 +52,17 @@ def write_weights(path: Path) -> None:
 @pytest.mark.slow
 def test_the_papers_setting_runs_for_three_sources(tmp_path, monkeypatch, make_track):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train_decomposition, "VALIDATION_CROPS", 2)
     for number, split in enumerate(["train", "validation", "test"], start=1):
         stems = {f"S{i:02d}": (name.title(), 0.1) for i, name in enumerate(SOURCES)}
         make_track(
-            tmp_path / "slakh2100_flac_redux" / split / f"Track{number:05d}", stems, 44100, seconds=7.5
+            tmp_path / "slakh2100_flac_redux" / split / f"Track{number:05d}", stems, 44100, seconds=2.5
         )
     write_weights(tmp_path / "encodec.safetensors")
     paper = merge(read_yaml(ROOT / "params.yaml"), read_yaml(ROOT / "params" / "paper.yaml"))
     small = {
         "sources": SOURCES,
+        "segments": {"seconds": 2.0},
         "codec": {"weights": "encodec.safetensors"},
         "decomposition": ONE_STEP,
         "prior": ONE_STEP,

@@ -91,12 +91,21 @@ def test_a_killed_preset_is_undone_by_the_next_call(tmp_path, values):
     assert (tmp_path / "params.yaml").read_bytes() == before
 
 
-def test_a_preset_with_a_mistake_changes_nothing(tmp_path, values):
+@pytest.mark.parametrize(
+    ("mistake", "sentence"),
+    [
+        ("seeds: 7", "bad.yaml: seeds: is an unknown key"),
+        ("seed: zero", "bad.yaml: seed: Input should be a valid integer"),
+        ("seed: [", "bad.yaml is not valid YAML"),
+        ("methods: {ghost: {needs: segments}}", "no method is called 'ghost': baselines/ has codec_oracle"),
+    ],
+)
+def test_a_preset_with_a_mistake_changes_nothing(tmp_path, values, mistake, sentence):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     before = (tmp_path / "params.yaml").read_bytes()
-    (tmp_path / "bad.yaml").write_text("seeds: 7\n")
+    (tmp_path / "bad.yaml").write_text(mistake)
     done = preset(tmp_path, "bad.yaml", "--", "true")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "bad.yaml: seeds: is an unknown key" in done.stderr
+    assert done.stderr.startswith(f"error: {sentence}")
     assert (tmp_path / "params.yaml").read_bytes() == before
     assert preset(tmp_path).returncode == 2
