@@ -137,7 +137,7 @@ def embed_all(
     for batch in _batches([GENERATED / file for file in manifest["file"]]):
         calls.append((embed_files, batch, *shape, params.codec))
     for number, line in enumerate(manifest.to_dict("records")):
-        track = test.track(line["segment"].split("+")[0]) if line["segment"] else line["clip"]
+        track = test.track(_first_song(line["segment"], test)) if line["segment"] else line["clip"]
         clips.append((line["set"], line["clip"], track, half.get(track, number % 2)))
     results = list(_work(calls, "embedding"))
     table = pd.DataFrame(clips, columns=["set", "clip", "track", "half"])
@@ -172,7 +172,9 @@ def follow(manifest: pd.DataFrame, test: SegmentStore) -> pd.DataFrame:
     partial = manifest[manifest["kind"] == "partial"]
     names = [REAL] * len(test) + list(partial["set"])
     clips = [*test.names, *partial["clip"]]
-    tracks = [test.track(name) for name in [*test.names, *partial["segment"]]]
+    tracks = [
+        test.track(name) for name in [*test.names, *(_first_song(each, test) for each in partial["segment"])]
+    ]
     calls: list[tuple] = [(describe_sources, test, i) for i in range(len(test))]
     for line in partial.to_dict("records"):
         calls.append((describe_parts, GENERATED / line["parts"], line["generated"], *shape))
@@ -191,14 +193,18 @@ def follow(manifest: pd.DataFrame, test: SegmentStore) -> pd.DataFrame:
 
 def _songs(manifest: pd.DataFrame, test: SegmentStore) -> list[str]:
     """The test segments that were rebuilt: real clips, as many as generated ones."""
-    songs = list(manifest.loc[manifest["kind"] == "reconstruction", "segment"])
-    for song in songs or [""]:
-        if song not in test.names:
-            raise UserError(
-                f"{GENERATED / 'manifest.csv'} has no reconstruction of test segments ({song or 'none'}): "
-                "run `dvc repro --force generate`"
-            )
-    return songs
+    rebuilt = manifest.loc[manifest["kind"] == "reconstruction", "segment"]
+    return [_first_song(segment, test) for segment in rebuilt]
+
+
+def _first_song(segment: str, test: SegmentStore) -> str:
+    """The test segment that a line of the manifest is made of, the first of two: `A` of `A+B`."""
+    for name in test.names:
+        if segment == name or segment.startswith(f"{name}+"):
+            return name
+    raise UserError(
+        f"{GENERATED / 'manifest.csv'} names {segment}, which is no test segment: run `dvc repro --force generate`"
+    )
 
 
 def _batches(items: list) -> Iterator[list]:

@@ -158,7 +158,7 @@ MISTAKES = {
     ),
     "an old manifest": (drop_column, "lacks the column parts: run `dvc repro --force generate`"),
     "a clip of another length": (shorten, "has 100 samples at 24000 Hz, the segments have 24000"),
-    "songs of other data": (other_songs, "no reconstruction of test segments .Track00077_0.: run"),
+    "songs of other data": (other_songs, r"names Track00077_0.*, which is no test segment: run"),
     "a lost clip": (
         lambda folder: next((folder / "generated/recombination").glob("*.wav")).unlink(), "wav does not exist"
     ),
