@@ -1,11 +1,12 @@
 # make repro   every result with params.yaml; make repro PARAMS=params/smoke.yaml: with those differences from it
 # make test    the fast tests; make check: the slow ones, the linter and the type checker too
+# make docs    docs/api/index.html: the reference of `import ucr`, of the method and of the contracts
 PARAMS ?= params.yaml
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test check install
+.PHONY: repro test check docs install
 
 repro: install
 	$(BIN)/python -m pipelines.preset $(PARAMS) -- $(BIN)/dvc repro
@@ -15,6 +16,11 @@ test: install
 
 check: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest -q -m "slow or not slow"
+
+docs: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python -c 'import ucr, pdoc.__main__ as pdoc; [getattr(ucr, name) for name in ucr.__all__]; \
+	pdoc.cli(["--docformat", "numpy", "--output-directory", "docs/api", "ucr", "!ucr.cli", "baselines.base", "eval"])'
 
 install: .venv/installed
 
