@@ -1,12 +1,13 @@
 # make repro   every result with params.yaml; make repro PARAMS=params/smoke.yaml: with those differences from it
-# make test    the fast tests; make check: the slow ones, the linter and the type checker too
+# make test    the fast tests
+# make check   these, the slow ones, the linter and the type checker
 # make docs    docs/api/index.html: the reference of `import ucr`, of the method and of the contracts
 PARAMS ?= params.yaml
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test check docs install
+.PHONY: repro test slow lint check docs install
 
 repro: install
 	$(BIN)/python -m pipelines.preset $(PARAMS) -- $(BIN)/dvc repro
@@ -14,8 +15,13 @@ repro: install
 test: install
 	$(BIN)/python -m pytest -q
 
-check: install
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python -m pytest -q -m "slow or not slow"
+slow: install
+	$(BIN)/python -m pytest -q -m slow
+
+lint: install
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+check: lint test slow
 
 docs: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

@@ -17,6 +17,7 @@ from ucr.errors import UserError
 from ucr.files import read_json
 
 REPEATS = 5
+TRAINING = ("train_steps", "train_seconds", "train_seconds_elsewhere", "train_energy_wh_estimate")
 SECONDS_A_MEASUREMENT = 5.0  # slow methods are repeated less often, but never less than once
 
 
@@ -91,19 +92,20 @@ def multiply_accumulates(call: Callable[[], object]) -> int:
 
 
 def training_cost(needs: Path, watts: float) -> dict[str, float | int | None]:
-    """Steps, seconds and estimated energy of the training behind `needs`; None where there was none here.
+    """Steps, seconds and estimated energy of the training behind `needs`; None where there was none.
 
-    Weights that ship with the project were trained elsewhere, as their card says: times of two machines
-    don't stand in one column.
-
-    The energy is `watts`, a stated guess at what the machine draws while training, times the seconds.
+    Weights that ship with the project were trained on the machine that their card names: their time has a
+    column of its own. The energy is `watts`, a stated guess at what a machine draws while training, times
+    the seconds.
     """
     card = read_json(needs / "card.json") if (needs / "card.json").is_file() else {}
-    last = {} if "hours" in card else card.get("last", {})
+    last = card.get("last", {})
     seconds = last.get("seconds")
+    shipped = "hours" in card
     return {
         "train_steps": last.get("step"),
-        "train_seconds": seconds,
+        "train_seconds": None if shipped else seconds,
+        "train_seconds_elsewhere": seconds if shipped else None,
         "train_energy_wh_estimate": None if seconds is None else round(watts * seconds / 3600, 3),
     }
 
@@ -124,8 +126,8 @@ def cost_table(costs: dict[str, dict]) -> pd.DataFrame:
     """One row a method of what `pipelines.cost` measured.
 
     Empty cells say that there is nothing to count: a method without a network has no
-    multiply-accumulates, one without training no training time, one that takes segments one by one
-    no time for eight at once.
+    multiply-accumulates, one that learns nothing has 0 parameters and no training time, one that takes
+    segments one by one has no time for eight at once.
 
     Raises
     ------
@@ -154,13 +156,12 @@ def _setting(cost: dict) -> dict[str, object]:
 
 def _row(cost: dict) -> dict[str, object]:
     row = {key: cost[key] for key in ("method", "kind")}
-    row["parameters"] = cost.get("parameters") or None
-    row |= {key: cost.get(key) for key in ("macs_per_second", "train_steps", "train_seconds")}
-    row["train_energy_wh_estimate"] = cost.get("train_energy_wh_estimate")
+    row |= {key: cost.get(key) for key in ("parameters", "macs_per_second", *TRAINING)}
     for count in (1, 8):
         factor = cost.get(f"real_time_factor_{count}") or {}
         row |= {f"rtf_{count}": factor.get("median")}
         row |= {f"rtf_{count}_{end}": factor.get(end) for end in ("min", "max")}
     row["peak_memory_mb"] = cost.get("peak_memory_mb")
     row["size_on_disk_mb"] = cost.get("size_on_disk_mb") or None
-    return row | _setting(cost) | {"torch": cost["libraries"]["torch"], "failed": cost["failed"]}
+    libraries = ", ".join(f"{name} {version}" for name, version in cost["libraries"].items())
+    return row | _setting(cost) | {"libraries": libraries, "failed": cost["failed"]}

@@ -19,11 +19,11 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from eval.report.results import (
-    ABLATION_COLUMNS,
     COMPARISON_COLUMNS,
     COST_NAMES,
     STEPS_COLUMNS,
     Results,
+    ablation_runs,
     cost_columns,
     has,
     is_true,
@@ -39,7 +39,7 @@ KIND_COLOURS = {
     "oracle": "#a9b1b8",
 }
 KIND_MARKERS = {"ours": "o", "supervised": "s", "blind": "^", "bound": "v", "oracle": "D"}
-FIGURES = ("scores", "distributions", "comparisons", "cost", "steps", "ablation", "training")
+FIGURES = ("scores", "distributions", "comparisons", "cost", "steps", "ablation", "criterion", "training")
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -227,55 +227,75 @@ def draw_cost(
 
 
 def draw_steps(steps: pd.DataFrame, folder: Path) -> Drawing:
-    """Score against sampling steps, one line a source and metric."""
+    """Scores of each source and the real-time factor against sampling steps."""
+    sources = list(steps["source"].unique())
+    colours = dict(zip(sources, [KIND_COLOURS["ours"], *sns.color_palette("deep")[1:]], strict=False))
+    ticks = np.unique(steps["steps"])
     with _saving(folder, "steps") as save:
-        figure, axis = plt.subplots(figsize=(5.6, 3.4))
-        axis.set_prop_cycle(color=[KIND_COLOURS["ours"], *sns.color_palette("deep")[1:]])
-        groups = steps.groupby(["metric", "source"], sort=False)
-        for (metric, source), line in groups:
-            line = line.sort_values("steps")
-            style = "-" if metric == "si_sdr" else "--"
-            (drawn,) = axis.plot(
-                line["steps"],
-                line["mean"],
-                style,
-                marker="o",
-                ms=3.5,
-                lw=1.5,
-                label=f"{metric_name(str(metric))}, {source}",
-            )
-            if {"ci_low", "ci_high"} <= set(line.columns):
-                axis.fill_between(
-                    line["steps"], line["ci_low"], line["ci_high"], color=drawn.get_color(), alpha=0.15, lw=0
-                )
-        axis.set(xscale="log", xlabel="sampling steps", ylabel="dB")
-        ticks = np.unique(steps["steps"])
-        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        axis.minorticks_off()
-        axis.legend(frameon=False)
+        figure, (score, time) = plt.subplots(1, 2, figsize=(7.6, 3.1))
+        for source in sources:
+            line = steps[steps["source"] == source].sort_values("steps")
+            for metric, style in [("si_sdr", "-"), ("si_sir", "--")]:
+                score.plot(
+                    line["steps"], line[metric], style, marker="o", ms=3.5, lw=1.5, color=colours[source],
+                    label=f"{metric_name(metric)}, {source}",
+                )  # fmt: skip
+        cost = steps.groupby("steps")["real_time_factor"].mean()
+        time.plot(cost.index, cost, marker="o", ms=3.5, lw=1.5, color=KIND_COLOURS["supervised"])
+        score.set(ylabel="dB")
+        score.legend(frameon=False, fontsize=8)
+        time.set(ylabel="real-time factor", ylim=(0, None))
+        for axis in (score, time):
+            axis.set(xscale="log", xlabel="sampling steps")
+            axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            axis.minorticks_off()
         save(figure)
-    return Drawing("steps", "Score against the number of sampling steps, one line a source and metric")
+    return Drawing(
+        "steps",
+        "SI-SDR and SI-SIR of each source, and the real-time factor, against the number of sampling steps",
+    )
 
 
-def draw_ablation(ablation: pd.DataFrame, folder: Path) -> Drawing:
-    """SI-SDR of each setting, mean over sources: a dot a seed, a line at their mean, one panel a question."""
-    scores = ablation[ablation["metric"] == "si_sdr"]
-    runs = scores.groupby(["question", "setting", "seed"], sort=False)["value"].mean().reset_index()
-    questions = list(runs["question"].unique())
-    counts = [runs.loc[runs["question"] == question, "setting"].nunique() for question in questions]
+def draw_ablation(runs: pd.DataFrame, folder: Path) -> Drawing:
+    """SI-SDR of each variant, mean over sources: a dot a training, a line at their mean, one panel a task."""
+    tasks = list(runs["task"].unique())
+    counts = [runs.loc[runs["task"] == task, "variant"].nunique() for task in tasks]
     with _saving(folder, "ablation") as save:
         figure, axes = plt.subplots(
-            len(questions), 1, sharex=True, squeeze=False, height_ratios=counts,
-            figsize=(6.2, 0.3 * sum(counts) + 0.55 * len(questions) + 0.5),
+            len(tasks), 1, sharex=True, squeeze=False, height_ratios=counts,
+            figsize=(6.2, 0.3 * sum(counts) + 0.55 * len(tasks) + 0.5),
         )  # fmt: skip
-        for question, axis in zip(questions, axes[:, 0], strict=True):
-            mine = runs[runs["question"] == question]
-            common = {"data": mine, "x": "value", "y": "setting", "ax": axis, "color": KIND_COLOURS["ours"]}
-            sns.stripplot(**common, size=4, alpha=0.6, jitter=False)
+        for task, axis in zip(tasks, axes[:, 0], strict=True):
+            mine = runs[runs["task"] == task]
+            common = {"data": mine, "x": "si_sdr", "y": "variant", "ax": axis, "color": KIND_COLOURS["ours"]}
+            sns.stripplot(**common, size=4.5, alpha=0.6, jitter=False)
             sns.pointplot(**common, errorbar=None, linestyle="none", marker="|", markersize=14)
-            axis.set(title=question, ylabel="", xlabel="SI-SDR, mean over sources (dB)")
+            axis.set(title=task, ylabel="", xlabel="SI-SDR, mean over sources (dB)")
         save(figure)
-    return Drawing("ablation", "SI-SDR of each setting of the ablation, mean over sources, a dot a seed")
+    return Drawing("ablation", "SI-SDR of each variant of the ablation, mean over sources, a dot a training")
+
+
+def draw_criterion(runs: pd.DataFrame, folder: Path) -> Drawing:
+    """SI-SDR of each training against the consistency of remixes, which needs no true source; one panel a task."""
+    tasks = list(runs["task"].unique())
+    variants = list(runs["variant"].unique())
+    palette = dict(zip(variants, sns.color_palette("husl", len(variants)), strict=True))
+    with _saving(folder, "criterion") as save:
+        figure, axes = plt.subplots(1, len(tasks), squeeze=False, figsize=(4 * len(tasks) + 2, 3.6))
+        for task, axis in zip(tasks, axes[0], strict=True):
+            mine = runs[runs["task"] == task]
+            sns.scatterplot(
+                data=mine, x="consistency", y="si_sdr", hue="variant", palette=palette, style="variant",
+                ax=axis, s=36, legend="full" if task == tasks[-1] else False,
+            )  # fmt: skip
+            axis.set(title=task, xlabel="remix consistency (dB)", ylabel="SI-SDR, mean over sources (dB)")
+        if legend := axes[0, -1].get_legend():
+            sns.move_legend(axes[0, -1], "upper left", bbox_to_anchor=(1, 1), frameon=False, title=None)
+            legend.set_in_layout(True)
+        save(figure)
+    return Drawing(
+        "criterion", "SI-SDR of each training against the consistency of its remixes, a dot a training"
+    )
 
 
 def draw_all(results: Results, task: str, folder: Path) -> list[Drawing]:
@@ -304,8 +324,11 @@ def draw_all(results: Results, task: str, folder: Path) -> list[Drawing]:
         drawings.append(draw_cost(tables["cost"], separation, kinds, cost_columns(tables["cost"])[0], folder))
     if has(tables.get("steps"), STEPS_COLUMNS):
         drawings.append(draw_steps(tables["steps"], folder))
-    if has(tables.get("ablation"), ABLATION_COLUMNS):
-        drawings.append(draw_ablation(tables["ablation"], folder))
+    runs = ablation_runs(tables.get("ablation"))
+    if len(runs):
+        drawings.append(draw_ablation(runs, folder))
+        if runs["consistency"].notna().any():
+            drawings.append(draw_criterion(runs, folder))
     return drawings
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from ucr.errors import UserError
 
 CODE = ["baselines", "eval", "pipelines", "ucr", "params.yaml"]
-LIBRARIES = ["numpy", "scipy", "soundfile", "torch"]
+LIBRARIES = ["demucs", "encodec", "librosa", "numpy", "pyrpca", "scikit-learn", "scipy", "soundfile", "torch"]
 # Scores that differ in one of these measure different things.
 MUST_AGREE = {
     "data": "data hashes",
@@ -37,7 +37,7 @@ def code_version() -> dict[str, object]:
 
 
 def libraries() -> dict[str, str]:
-    """Versions of Python and of what the scores are computed with."""
+    """Versions of Python and of what methods and scores are computed with."""
     return {"python": platform.python_version()} | {name: _version(name) for name in LIBRARIES}
 
 

@@ -1,26 +1,25 @@
-"""Stage `generate`: reconstructions, unconditional and partial generation, as audio with a manifest."""
+"""Stage `generate`: songs rebuilt, varied, put together and partly replaced, and new ones, as audio with a manifest."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from ucr.codecs import make_codec
-from ucr.decomposition import load_decomposition
+from eval.pairing import partners
 from ucr.errors import command
 from ucr.files import replacing, write_audio, write_csv
-from ucr.models import default_device
-from ucr.params import CodecParams, load_params
-from ucr.prior import load_prior, masks
-from ucr.segments import SegmentStore
+from ucr.params import Params, load_params
+from ucr.prior import masks
+from ucr.recomposition import Recomposer
+from ucr.segments import Segment, SegmentStore
 
 OUT = Path("generated")
-BATCH = 16
+DECOMPOSITION = Path("models/decomposition")
+PRIOR = Path("models/prior")
 
 
 def component_names(marked: list[bool]) -> str:
@@ -28,50 +27,80 @@ def component_names(marked: list[bool]) -> str:
     return "+".join(f"component_{i}" for i, mark in enumerate(marked) if mark)
 
 
+def jobs(
+    recomposer: Recomposer, songs: list[Segment], params: Params
+) -> Iterator[tuple[str, list[dict], np.ndarray]]:
+    """Make each kind in turn.
+
+    Yields
+    ------
+    kind
+    lines
+        Of the manifest.
+    sounds
+        float32[len(lines), n_samples], or [len(lines), n_components, n_samples] where a line's sound is the mean of
+        its parts.
+    """
+    generation, seed = params.generation, params.seed
+    names = [song.name for song in songs]
+    audio = np.stack([song.mixture for song in songs])
+    n, steps = recomposer.n_components, generation.prior_steps
+    *subsets, everything = masks(n).tolist()
+
+    yield "reconstruction", [{"segment": name} for name in names], recomposer.reconstruct(audio)
+
+    new = recomposer.generate(generation.count, params.segments.seconds, steps, seed)
+    yield "unconditional", [{"generated": component_names(everything)}] * len(new), new
+
+    parts = recomposer.fill_parts(
+        np.tile(audio, (len(subsets), 1)), np.repeat(subsets, len(songs), axis=0), steps, seed
+    )
+    lines: list[dict] = [
+        {"segment": name, "generated": component_names(subset)} for subset in subsets for name in names
+    ]
+    yield "partial", lines, parts
+
+    for strength in generation.strengths:
+        lines = [{"segment": name, "strength": strength} for name in names]
+        yield "variation", lines, recomposer.vary(audio, strength, steps, seed)
+
+    others = partners([song.track for song in songs])
+    take = np.arange(n) == n - 1
+    lines = [
+        {"segment": f"{name}+{names[other]}", "taken": component_names(take.tolist())}
+        for name, other in zip(names, others, strict=True)
+    ]
+    yield "recombination", lines, recomposer.recombine(audio, audio[others], take)
+
+
 @command
 def main() -> None:
     params = load_params()
-    generation = params.generation
-    device = default_device()
-    model, setting, card = load_decomposition("models/decomposition")
-    prior = load_prior("models/prior", card["sha256"])
-    model.to(device)
-    prior.to(device)
-    codec = make_codec(CodecParams.model_validate(setting.codec), setting.sample_rate, str(device))
-
+    recomposer = Recomposer.load(DECOMPOSITION, PRIOR, decode_steps=params.generation.steps)
     segments = SegmentStore(Path("segments"), "test")
-    chosen = np.linspace(0, len(segments) - 1, min(generation.count, len(segments))).round().astype(int)
+    chosen = np.linspace(0, len(segments) - 1, min(params.generation.count, len(segments))).round()
     songs = [segments[int(i)] for i in chosen]
-    audio = torch.from_numpy(np.stack([song.mixture for song in songs])).to(device)
-    with torch.no_grad():
-        mixtures = codec.encode(audio)
-        latents = model.encode(model.normalise(mixtures))
 
-    jobs: list[dict] = [{"kind": "reconstruction", "segment": song.name, "generated": ""} for song in songs]
-    wanted: list[Tensor] = [latents]
-    subsets = masks(model.n_components)
-    for subset in subsets.tolist():
-        marked = torch.tensor(subset, device=device).expand(len(songs), -1)
-        wanted.append(prior.generate(latents, marked, generation.prior_steps, params.seed))
-        kind = "unconditional" if all(subset) else "partial"
-        jobs += [
-            {"kind": kind, "segment": "" if all(subset) else song.name, "generated": component_names(subset)}
-            for song in songs
-        ]
-    everything = torch.cat(wanted)
-
+    manifest = []
+    total = 4 + len(params.generation.strengths)
     with replacing(OUT) as temporary:
         temporary.mkdir()
-        for start in tqdm(range(0, len(jobs), BATCH), desc="decoding", unit="batch"):
-            batch = everything[start : start + BATCH]
-            components = model.decode(batch, mixtures.shape[-1], generation.steps, params.seed)
-            sounds = codec.decode(model.reconstruct(components), params.segment_samples).cpu().numpy()
-            for job, sound in zip(jobs[start : start + BATCH], sounds, strict=True):
-                group = job["kind"] if job["kind"] != "partial" else f"partial_{job['generated']}"
-                number = sum(other.get("file", "").startswith(f"{group}/") for other in jobs)
-                job["file"] = f"{group}/{job['segment'] or f'{number:04d}'}.wav"
-                write_audio(temporary / job["file"], sound, setting.sample_rate)
-        write_csv(temporary / "manifest.csv", pd.DataFrame(jobs).assign(seed=params.seed))
+        kinds = tqdm(jobs(recomposer, songs, params), desc="generating", total=total, unit="kind")
+        for kind, lines, sounds in kinds:
+            for number, (line, sound) in enumerate(zip(lines, sounds, strict=True)):
+                details = [kind, *(str(line[key]) for key in ("generated", "strength") if key in line)]
+                group = kind if kind == "unconditional" else "_".join(details)
+                file = f"{group}/{line.get('segment', f'{number:04d}')}.wav"
+                row = {"kind": kind, **line, "file": file}
+                if sound.ndim == 2:
+                    row["parts"] = f"parts/{file}"
+                    write_audio(temporary / row["parts"], sound, recomposer.sample_rate)
+                    sound = sound.mean(axis=0)
+                write_audio(temporary / file, sound, recomposer.sample_rate)
+                manifest.append(row)
+        columns = ["kind", "segment", "generated", "taken", "strength", "seed", "file", "parts"]
+        table = pd.DataFrame(manifest).assign(seed=params.seed).reindex(columns=columns)
+        write_csv(temporary / "manifest.csv", table)
 
 
 if __name__ == "__main__":

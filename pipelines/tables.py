@@ -1,4 +1,4 @@
-"""Stage `tables`: scores and costs of all methods -> reports/tables and reports/metrics.json."""
+"""Stage `tables`: scores and costs of all methods, and of generation -> reports/tables and reports/metrics.json."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pandas as pd
 
 from eval.cost import cost_table
 from eval.folders import read_rows
+from eval.generation import EMBEDDING_COLUMNS, ROW_COLUMNS, generation_table
 from eval.provenance import check_comparable, provenance_table
 from eval.tables import Method, data_table, headline, make_tables
 from ucr.errors import UserError, command
@@ -16,6 +17,7 @@ from ucr.params import Params, load_params
 
 SCORES = Path("scores")
 COSTS = Path("costs")
+GENERATION = Path("generation_scores")
 SEGMENTS = Path("segments")
 OUT = Path("reports/tables")
 METRICS = Path("reports/metrics.json")
@@ -34,6 +36,8 @@ def make(params: Params) -> list[Path]:
         for method in params.methods
     }
     check_comparable(provenance)
+    generation = read_json(_existing(GENERATION / "provenance.json", "score_generation"))
+    check_comparable({**provenance, "generation": generation}, ["data"])
     rows = pd.concat(
         [read_rows(SCORES / method / "rows.csv") for method in params.methods], ignore_index=True
     )
@@ -50,6 +54,13 @@ def make(params: Params) -> list[Path]:
                 for method in params.methods
             }
         ),
+        "generation": generation_table(
+            _generation("embeddings", EMBEDDING_COLUMNS),
+            _generation("rows", ROW_COLUMNS),
+            params.scores.bootstrap,
+            params.seed,
+            params.task,
+        ),
         "provenance": provenance_table(provenance),
     }
     for name, table in tables.items():
@@ -62,6 +73,16 @@ def _existing(path: Path, stage: str) -> Path:
     if not path.is_file():
         raise UserError(f"{path} does not exist: run `dvc repro {stage}`")
     return path
+
+
+def _generation(name: str, columns: list[str]) -> pd.DataFrame:
+    path = _existing(GENERATION / f"{name}.csv", "score_generation")
+    text = dict.fromkeys(["set", "space", "metric", "clip", "track"], "str")
+    table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"value": [""]})
+    for column in columns:
+        if column not in table:
+            raise UserError(f"{path} lacks the column {column}: run `dvc repro --force score_generation`")
+    return table
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.interpolate import interp1d
 from torch import Tensor
 
 from pipelines._training import model_card, save_training
@@ -21,6 +22,7 @@ from ucr.training import Job, train
 OUT = Path("models/decomposition")
 VALIDATION_CROPS = 64
 REMIX_DB = 4.0
+TONE_POINTS = 7
 
 
 def make_setting(params: Params, meta: dict) -> Setting:
@@ -54,8 +56,8 @@ def crops(store: LatentStore, places: list[tuple[int, slice]]) -> Tensor:
     return torch.from_numpy(np.stack([store.crop(i, at.start, at.stop - at.start) for i, at in places]))
 
 
-def remix(guesses: Tensor, power: float, rng: np.random.Generator) -> Tensor:
-    """Put components of different mixtures together, each at a level of its own.
+def remix(guesses: Tensor, power: float, equalise: float, rng: np.random.Generator) -> Tensor:
+    """Put components of different mixtures together, each at a level and with a tone of its own.
 
     Parameters
     ----------
@@ -63,17 +65,23 @@ def remix(guesses: Tensor, power: float, rng: np.random.Generator) -> Tensor:
         Components as power-compressed magnitudes.
     power
         The compression exponent.
+    equalise
+        Standard deviation in dB of the tone's curve at each of `TONE_POINTS` places along the bands.
     rng
-        Draws the levels, even in dB within `REMIX_DB` of the components' own.
+        Draws the levels, even in dB within `REMIX_DB` of the components' own, and the tones.
 
     Returns
     -------
     float32[b, n, channels, frames]
         Component i of an item is that of the item i places before.
     """
-    gains = 10 ** (rng.uniform(-REMIX_DB, REMIX_DB, guesses.shape[:2]) / 20)
-    shifted = torch.stack([guesses[:, i].roll(i, 0) for i in range(guesses.shape[1])], dim=1)
-    return shifted * torch.from_numpy(gains**power).float()[..., None, None]
+    batch, n, channels, _ = guesses.shape
+    levels = rng.uniform(-REMIX_DB, REMIX_DB, (batch, n, 1))
+    points = rng.normal(0, equalise, (batch, n, TONE_POINTS))
+    tones = interp1d(np.arange(TONE_POINTS), points)(np.linspace(0, TONE_POINTS - 1, channels))
+    gains = 10 ** (power / 20 * (levels + tones - tones.mean(axis=2, keepdims=True)))
+    shifted = torch.stack([guesses[:, i].roll(i, 0) for i in range(n)], dim=1)
+    return shifted * torch.from_numpy(gains).float()[..., None]
 
 
 @torch.no_grad()
@@ -138,7 +146,8 @@ def make_job(
         guesses = torch.from_numpy(np.stack([groups[i, ..., at] for i, at in places])).float()
         n_remixed = round(params.decomposition.remix * optim.batch)
         if n_remixed:
-            guesses[:n_remixed] = remix(guesses[:n_remixed], model.power, rng)
+            equalise = params.decomposition.equalise
+            guesses[:n_remixed] = remix(guesses[:n_remixed], model.power, equalise, rng)
             mixtures[:n_remixed] = model.compose(guesses[:n_remixed])
         return mixtures, guesses
 

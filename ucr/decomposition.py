@@ -16,6 +16,8 @@ from ucr.models import fill, load_model
 from ucr.networks import Encoder, UNet
 from ucr.params import CodecParams, DecompositionParams
 
+MASK_WEIGHT = 0.1  # of the masks' relative error beside the latents' error: they are about as large then
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -204,18 +206,40 @@ class DecompositionModel(nn.Module):
         latents : float32[b, channels, frames]
             The codec's, of mixtures.
         grouping : float32[b, n, channels, frames], optional
-            A blind guess at the components' latents; with it, the error of the components is added.
+            A blind guess at the components' latents; with it, the error of the components is added, and
+            that of the ratio masks which they make.
         """
         clean = self.normalise(latents)
         noise = torch.randn_like(clean)
         alpha = iadb.draw_alpha(len(clean), self.params.iadb, clean.device)
         noisy = iadb.blend(clean, noise, alpha)
         noisy = noisy[:, None].expand(-1, self.n_components, -1, -1)
-        components = self.denoise(noisy, alpha, self.encode(clean))
+        components = self.denoise(noisy, alpha, self.encode(clean)).float()
         loss = functional.mse_loss(self.compose(components), iadb.target(clean, noise, self.params.iadb))
         if grouping is None:
             return loss
-        return loss + functional.mse_loss(components, grouping / self.scale / self.level(latents)[:, None])
+        guess = grouping / self.scale / self.level(latents)[:, None]
+        error = functional.mse_loss(components, guess)
+        return loss + error + MASK_WEIGHT * self.mask_error(components, guess, clean)
+
+    def mask_error(self, components: Tensor, guess: Tensor, mixtures: Tensor) -> Tensor:
+        """Error of the magnitudes that ratio masks give each component of the mixture, beside the guess's energy.
+
+        Sounds are made by such masks (`MelCodec.decode_components`), and magnitudes weigh what is loud, as
+        one hears it; compressed latents alone weigh every band alike.
+
+        Parameters
+        ----------
+        components, guess : float32[b, n, channels, frames]
+            Non-negative, on the networks' scale.
+        mixtures : float32[b, channels, frames]
+        """
+        strength = (components + 1e-3) ** (2 / self.power)
+        masks = strength / strength.sum(dim=1, keepdim=True)
+        wanted = guess ** (1 / self.power)
+        error = masks * (mixtures ** (1 / self.power))[:, None] - wanted
+        energy = wanted.square().mean(dim=(1, 2, 3), keepdim=True).clamp_min(1e-6)
+        return (error.square() / energy).mean()
 
     @torch.no_grad()
     def decode(self, latents: Tensor, frames: int, steps: int, seed: int = 0) -> Tensor:

@@ -9,7 +9,7 @@ ensemble of such cues can teach a network that then exceeds them (Seetharaman, W
 *Bootstrapping deep music separation from primitive auditory grouping principles*, ICASSP 2019).
 
 Everything comes from mixtures alone. The sizes below were chosen where the two cues agree most, which
-takes no true source: `benchmarks/ablation.py` prints that agreement.
+takes no true source.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -34,7 +34,8 @@ class DataParams(Section):
     """Where the songs come from.
 
     `slakh_mini` is composed and rendered; `slakh2100` is the user's own folder in either published
-    layout; `midi` is a folder of the user's MIDI files, rendered to the same layout.
+    layout; `midi` is a folder of the user's MIDI files, rendered to the same layout. Songs sound by
+    `soundfont` (null: pretty_midi's); those of `slakh_mini`'s training split by it and `train_soundfonts` in turn.
     """
 
     name: Literal["slakh_mini", "slakh2100", "midi"]
@@ -42,6 +43,7 @@ class DataParams(Section):
     tracks: TrackCounts
     seconds: float = Field(ge=10)
     soundfont: str | None
+    train_soundfonts: list[str]
 
     @model_validator(mode="after")
     def _needs_path(self) -> DataParams:
@@ -148,13 +150,15 @@ class DecompositionParams(Section):
     scale: by the `dataset`'s statistics, by each mixture's own `level`, or not at all (`none`, the
     paper's). For the `guided` share of the training, from its start, components are also drawn to a blind
     grouping of the mixture (`ucr.grouping`), and a share `remix` of its crops puts such components of
-    different mixtures together; 0, the paper's, is composition alone.
+    different mixtures together, their tones changed by `equalise` dB (a standard deviation); 0, the
+    paper's, is composition alone.
     """
 
     composition: Literal["mean", "magnitude_sum"]
     normalise: Literal["none", "dataset", "level"]
     guided: float = Field(ge=0, le=1)
     remix: float = Field(ge=0, le=1)
+    equalise: float = Field(ge=0)
     encoder: EncoderParams
     denoiser: UNetParams
     iadb: IadbParams
@@ -188,11 +192,17 @@ class SupervisedParams(Section):
 
 
 class GenerationParams(Section):
-    """What `generate` makes: how many of each kind, and sampling steps of the prior and of the decomposition model."""
+    """What `generate` makes: how many of each kind, sampling steps of the prior and of the decomposition model,
+    and the `strengths` of variations, from 0 (the song rebuilt) to 1 (from noise alone).
+
+    `spaces` are the embeddings in which `score_generation` compares it with real songs.
+    """
 
     count: int = Field(gt=0)
     prior_steps: int = Field(gt=0)
     steps: int = Field(gt=0)
+    strengths: list[Annotated[float, Field(ge=0, le=1)]]
+    spaces: list[str] = Field(min_length=1)
 
 
 class ScoreParams(Section):
@@ -210,9 +220,10 @@ class CostParams(Section):
 
 
 class ReportParams(Section):
-    """How many test segments the report lets one hear."""
+    """How many test segments the report lets one hear, and the folder of the authors' published examples (or None)."""
 
     segments: int = Field(ge=0)
+    published: str | None
 
 
 class Params(Section):

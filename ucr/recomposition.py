@@ -187,8 +187,12 @@ class Recomposer:
         songs, marked = self._tensor(audio), torch.as_tensor(generated, dtype=torch.bool, device=self.device)
         latents, level = self._encode(songs)
         made = self.prior.generate(latents, marked, steps, seed)
-        kept, new = self._stems(songs, latents, level), self._decode_each(made, level, songs.shape[1])
-        return torch.where(marked[:, :, None], new, kept).cpu().numpy()
+        parts = self._stems(songs, latents, level)
+        if marked.any():
+            n_samples = songs.shape[1]
+            new = _in_batches(lambda x, y: self._components(x, y, n_samples), made, level)[marked]
+            parts[marked] = _in_batches(lambda each: self._decode_alone(each, n_samples), new)
+        return parts.cpu().numpy()
 
     def recombine(self, a: np.ndarray, b: np.ndarray, take: np.ndarray) -> np.ndarray:
         """Put components of songs `b` in the place of those of songs `a`, each as loud as it was in its own song.
@@ -239,18 +243,11 @@ class Recomposer:
 
         return _in_batches(sound, latents, level).cpu().numpy()
 
-    def _decode_each(self, latents: Tensor, level: Tensor, n_samples: int) -> Tensor:
-        """Each component's sound from its latent alone: float32[b, n, n_samples]."""
-        # Where magnitudes add up to the mixture, the mean of the sources, a component is 1 / n of its source.
+    def _decode_alone(self, components: Tensor, n_samples: int) -> Tensor:
+        """Sounds of components' own latents [k, channels, frames], on the sources' scale: float32[k, n_samples]."""
+        # Where magnitudes add up to the mixture, which is the mean of the sources, a component is 1 / n of its source.
         gain = self.n_components if self.model.additive else 1
-
-        def sounds(latents: Tensor, level: Tensor) -> Tensor:
-            components = self._components(latents, level, n_samples)
-            return gain * self.codec.decode(components.flatten(0, 1), n_samples).unflatten(
-                0, components.shape[:2]
-            )
-
-        return _in_batches(sounds, latents, level)
+        return gain * self.codec.decode(components, n_samples)
 
     def _stems(self, songs: Tensor, latents: Tensor, level: Tensor) -> Tensor:
         """The songs' separation: float32[b, n, n_samples]."""

@@ -127,6 +127,11 @@ class SegmentStore:
         track, index = _place(name)
         return Segment(name, track, index, self.split, sources.mean(axis=0), sources)
 
+    @staticmethod
+    def track(name: str) -> str:
+        """The track of a segment's name."""
+        return _place(name)[0]
+
     def __iter__(self) -> Iterator[Segment]:
         return (self[i] for i in range(len(self)))
 

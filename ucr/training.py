@@ -83,6 +83,7 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
     checkpoint = work / "checkpoint.safetensors"
     done, history = _resume(checkpoint, module, average, optimiser) if checkpoint.is_file() else (0, [])
 
+    mixed = device.type == "cuda" or torch.cpu._is_amx_tile_supported()
     began, spent = time.monotonic(), history[-1]["seconds"] if history else 0.0
     losses: list[Tensor] = []
     live = _live(work, resume=bool(done))
@@ -97,7 +98,7 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
             module.train()
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(optim, step, job.steps)
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
                 loss = job.loss(batch)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()

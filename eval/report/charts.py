@@ -10,16 +10,17 @@ import numpy as np
 import pandas as pd
 
 from eval.report.results import (
-    ABLATION_COLUMNS,
     COMPARISON_COLUMNS,
     COST_NAMES,
     STEPS_COLUMNS,
     Results,
+    ablation_runs,
     cost_columns,
     has,
     is_true,
     loss_columns,
     metric_name,
+    rank_correlation,
 )
 from eval.tables import TABLE_METRICS
 
@@ -52,8 +53,8 @@ def chart_data(results: Results) -> dict[str, Any]:
         "training": {name: _training(table) for name, table in results.training.items()},
         "cost": _cost(results),
         "comparisons": _comparisons(results),
-        "steps": _records_of(results, "steps", STEPS_COLUMNS),
-        "ablation": _records_of(results, "ablation", ABLATION_COLUMNS),
+        "steps": _steps(results),
+        "ablation": _ablation(results),
     }
 
 
@@ -61,9 +62,18 @@ def _unit(metric: str) -> str:
     return TABLE_METRICS[metric].unit if metric in TABLE_METRICS else "dB"
 
 
-def _records_of(results: Results, name: str, columns: list[str]) -> list[dict[Hashable, Any]]:
-    table = results.tables.get(name)
-    return records(table) if table is not None and has(table, columns) else []
+def _steps(results: Results) -> list[dict[Hashable, Any]]:
+    table = results.tables.get("steps")
+    return records(table[STEPS_COLUMNS]) if table is not None and has(table, STEPS_COLUMNS) else []
+
+
+def _ablation(results: Results) -> dict[str, Any]:
+    """The trainings, and by task how the consistency of remixes ranks them."""
+    runs = ablation_runs(results.tables.get("ablation"))
+    if runs.empty:
+        return {"runs": [], "correlation": {}}
+    correlation = {str(task): _plain(rank_correlation(mine)) for task, mine in runs.groupby("task")}
+    return {"runs": records(runs.round(3)), "correlation": correlation}
 
 
 def records(table: pd.DataFrame) -> list[dict[Hashable, Any]]:

@@ -17,11 +17,28 @@ FREE = 4  # unconditional generations
 
 
 def chosen_lines(manifest: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The first songs of the manifest with all their lines, then the first lines that belong to no song."""
-    songs = [name for name in manifest["segment"].unique() if name][:SONGS]
-    chosen = [(song, manifest[manifest["segment"] == song]) for song in songs]
+    """The first songs of the manifest with all their lines, then the first lines that belong to no song.
+
+    A recombination belongs to the first of its two songs; its `segment` is both names, joined by `+`.
+    """
+    if manifest.empty:
+        return []
+    of_one = manifest[manifest["kind"] != "recombination"]
+    songs = [name for name in of_one["segment"].unique() if name][:SONGS]
+    chosen = []
+    for song in songs:
+        both = (manifest["kind"] == "recombination") & manifest["segment"].str.startswith(f"{song}+")
+        chosen.append((song, manifest[(manifest["segment"] == song) | both]))
     free = manifest[manifest["segment"] == ""].head(FREE)
     return chosen + ([("", free)] if len(free) else [])
+
+
+def count_sounds(manifest: pd.DataFrame) -> int:
+    """How many sounds `make_generated` makes, or a few more: each line's, and the songs that they are heard against."""
+    return sum(
+        len(lines) + bool(song) + int((lines["kind"] == "recombination").sum())
+        for song, lines in chosen_lines(manifest)
+    )
 
 
 def make_generated(
@@ -30,13 +47,14 @@ def make_generated(
     """Clips of the manifest's chosen lines; those of one song are of one length and heard against it."""
     groups = []
     for song, lines in chosen_lines(results.tables["generated"]):
-        sounds = [
-            (name, *_read(results.root / "generated", file))
-            for name, file in _titles(results, song, lines, sources)
-        ]
-        original = results.root / "references" / "waveform" / song / "mixture.wav"
-        if song and original.is_file():
-            sounds.insert(0, ("mixture", *read_mono(original)))
+        names = _component_names(results, song, sources)
+        sounds = _original(results, song, "mixture") if song else []
+        for number, line in enumerate(lines.to_dict("records"), start=1):
+            title = _title(line, song, number, names)
+            if line["kind"] == "recombination":
+                other = str(line["segment"]).removeprefix(f"{song}+")
+                sounds += _original(results, other, f"mixture of {other}")
+            sounds.append((title, *_read(results.root / "generated", str(line["file"]))))
         rate = sounds[0][2]
         studio = Studio(sounds[0][1][None], rate, bitrate, pool)
         clips = [(name, studio.clip(name, audio)) for name, audio, _ in sounds]
@@ -46,18 +64,32 @@ def make_generated(
     return groups
 
 
-def _titles(results: Results, song: str, lines: pd.DataFrame, sources: list[str]) -> list[tuple[str, str]]:
-    names = _component_names(results, song, sources)
-    titles = []
-    for i, line in enumerate(lines.itertuples(), start=1):
-        made = set(str(line.generated).split("+")) - {""}
-        if line.kind == "partial":
-            new = " and ".join(name for component, name in names.items() if component in made)
-            kept = " and ".join(name for component, name in names.items() if component not in made)
-            titles.append((f"{new} generated, {kept} kept", str(line.file)))
-        else:
-            titles.append((str(line.kind) if song else f"{line.kind} {i}", str(line.file)))
-    return titles
+def _original(results: Results, song: str, name: str) -> list[tuple[str, np.ndarray, int]]:
+    """A test segment's mixture under a name; nothing where its audio is not at hand."""
+    file = results.root / "references" / "waveform" / song / "mixture.wav"
+    return [(name, *read_mono(file))] if file.is_file() else []
+
+
+def _title(line: dict, song: str, number: int, names: dict[str, str]) -> str:
+    """What was done, in words; components under the sources' names."""
+    kind = str(line["kind"])
+
+    def parts(column: str) -> tuple[str, str]:
+        """The components that a column names, and the others."""
+        marked = set(str(line.get(column, "")).split("+"))
+        chosen = [name for component, name in names.items() if component in marked]
+        return " and ".join(chosen), " and ".join(name for name in names.values() if name not in chosen)
+
+    if kind == "partial":
+        new, kept = parts("generated")
+        return f"{new} generated, {kept} kept"
+    if kind == "recombination":
+        taken, kept = parts("taken")
+        other = str(line["segment"]).removeprefix(f"{song}+")
+        return f"recombination: {taken} of {other}, {kept} kept"
+    if kind == "variation":
+        return f"variation, strength {line.get('strength', np.nan):g}"
+    return kind if song else f"{kind} {number}"
 
 
 def _component_names(results: Results, song: str, sources: list[str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
@@ -15,17 +16,20 @@ from typing import Any
 import jinja2
 import pandas as pd
 import soundfile
+import yaml
 from markupsafe import Markup
 
 from eval.figures import FIGURES, Drawing
 from eval.report.charts import chart_data
-from eval.report.generated import chosen_lines, make_generated
+from eval.report.examples import find_examples, make_example
+from eval.report.generated import count_sounds, make_generated
 from eval.report.listening import Choice, Group, choose_bitrate, choose_segments, leading_method, make_group
 from eval.report.results import COMPARISON_COLUMNS, Results, has
 from eval.report.tables import (
     DASH,
     Table,
     best_of_each_kind,
+    in_order,
     make_cells,
     make_comparisons,
     make_cost,
@@ -54,10 +58,11 @@ KIND_TEXTS = {
 
 @dataclass(frozen=True)
 class Listening:
-    """Groups to hear; `note` says where they are fewer than asked for, or none."""
+    """Groups to hear; `note` says where segments are fewer than asked for, or none."""
 
     segments: list[Group]
     generated: list[Group]
+    published: list[Group]
     method: str
     note: str = ""
 
@@ -84,7 +89,7 @@ def make_page(results: Results, params: Params, drawings: list[Drawing], figures
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "embed": embed}
-    environment.globals |= {"kind_texts": KIND_TEXTS}
+    environment.globals |= {"kind_texts": KIND_TEXTS, "ranks": ranks}
     scripts = [_script(name) for name in SCRIPTS]
     html = environment.get_template("page.html.j2").render(
         params=params,
@@ -92,12 +97,13 @@ def make_page(results: Results, params: Params, drawings: list[Drawing], figures
         count=results.rows["segment"].nunique(),
         headlines=make_headlines(results),
         best=best_of_each_kind(results, params.task),
-        scores=make_scores(results.separation),
+        scores=make_scores(in_order(results.separation, results.kinds)),
         tables=_tables(results),
         faults=make_faults(results.rows),
         published=[(entry, make_published(entry)) for entry in results.published],
         provenance=provenance(results.tables.get("provenance")),
         models=models(results),
+        all_params=yaml.safe_dump(params.model_dump(exclude_none=True)),
         listening=listening,
         figures=dict.fromkeys(FIGURES) | {drawing.name: _figure(drawing, figures) for drawing in drawings},
         charts=chart_data(results),
@@ -122,32 +128,36 @@ def embed(value: Any) -> Markup:
 
 
 def make_listening(results: Results, params: Params) -> Listening:
-    """Choose segments, and the bitrate at which they fit in the page; where none does, fewer segments."""
+    """Choose segments, and the bitrate at which all fits in the page; where none does, fewer segments."""
     folder = results.root / "references" / "waveform"
     available = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     method, count = leading_method(results.kinds), params.report.segments
-    manifest = results.tables.get("generated", pd.DataFrame({"segment": []}))
-    generated = sum(len(lines) + bool(song) for song, lines in chosen_lines(manifest))
+    generated = count_sounds(results.tables.get("generated", pd.DataFrame()))
+    examples = find_examples(Path(params.report.published), params.task) if params.report.published else []
+    published = sum(example.seconds * (1 + 2 * len(example.sources)) for example in examples)
     each = 1 + len(params.sources) * (1 + len(results.kinds))
-    choices: list[Choice] = []
-    for wanted in range(count, 0, -1):
+    for wanted in range(count, -1, -1):
         choices = choose_segments(results.rows, method, wanted, available)
-        if choices and choose_bitrate(_seconds(folder, choices) * (each * len(choices) + generated)):
+        bitrate = choose_bitrate(_seconds(folder, choices) * (each * len(choices) + generated) + published)
+        if bitrate:
             break
-    bitrate = choose_bitrate(_seconds(folder, choices) * (each * len(choices) + generated))
-    if bitrate is None:
-        return Listening([], [], method, "One segment with every method is too long for a page of 15 MB.")
     note = ""
-    if len(choices) < count:
+    if len(choices) < count and available:
         note = f"{len(choices)} of the {count} segments asked for: " + (
             "more would make the page larger than 15 MB."
             if len(available) > len(choices)
             else "there are no more."
         )
+    if bitrate is None:
+        return Listening([], [], [], method, note)
     with ThreadPoolExecutor(cpu_count()) as pool:
-        segments = [make_group(results, choice, params.sources, bitrate, pool) for choice in choices]
-        made = make_generated(results, params.sources, bitrate, pool) if generated else []
-    return Listening(segments, made, method, note)
+        return Listening(
+            [make_group(results, choice, params.sources, bitrate, pool) for choice in choices],
+            make_generated(results, params.sources, bitrate, pool) if generated else [],
+            [make_example(example, bitrate, pool) for example in examples],
+            method,
+            note,
+        )
 
 
 def _seconds(folder: Path, choices: list[Choice]) -> float:
@@ -158,7 +168,11 @@ def _audio(listening: Listening) -> dict[str, str]:
     """Every clip's MP3 by the name that its button has."""
     return {
         f"{set_name}-{g}-{r}-{c}": clip.audio
-        for set_name, groups in (("segments", listening.segments), ("generated", listening.generated))
+        for set_name, groups in (
+            ("segments", listening.segments),
+            ("generated", listening.generated),
+            ("published", listening.published),
+        )
         for g, group in enumerate(groups)
         for r, row in enumerate(group.rows)
         for c, clip in enumerate(row.clips)
@@ -171,8 +185,9 @@ CAPTIONS = {
     "data": "What the data stage kept and skipped, by split and reason",
     "generation": "Scores of generated audio",
     "steps": "Score against sampling steps",
-    "ablation": "Ablations, one run a row",
+    "ablation": "Ablations, one training a row; scores on the validation split, mean over segments",
 }
+FILTERS = ("split", "task", "set", "space", "reference", "source", "metric", "kind", "variant")
 
 
 def _tables(results: Results) -> dict[str, Table | None]:
@@ -182,13 +197,12 @@ def _tables(results: Results) -> dict[str, Table | None]:
         table = results.tables.get(name)
         if table is None or table.empty:
             continue
-        keys = ("split", "reference", "source", "metric", "kind")
-        filters = [key for key in keys if key in table and table[key].nunique() > 1]
-        tables[name] = make_table(name, caption, table, filters)
+        table = table.drop(columns="run", errors="ignore")  # of an ablation: variant and seed say as much
+        tables[name] = make_table(name, caption, table, FILTERS, digits=name == "generation")
     if has(results.tables.get("comparisons"), COMPARISON_COLUMNS):
         tables["comparisons"] = make_comparisons(results.tables["comparisons"])
     if has(results.tables.get("cost"), ["method"]):
-        tables["cost"] = make_cost(results.tables["cost"])
+        tables["cost"] = make_cost(in_order(results.tables["cost"], results.kinds))
     return tables
 
 
@@ -203,6 +217,15 @@ def provenance(table: pd.DataFrame | None) -> tuple[list[tuple[str, str]], Table
     if list(differing) == ["method"]:
         return pairs, None
     return pairs, make_table("provenance", "What differs between methods", differing)
+
+
+def ranks(ablation: dict[str, Any]) -> str:
+    """How the label-free figure ranks trainings: of each task the correlation, and over how many."""
+    counts = Counter(run["task"] for run in ablation["runs"] if run["consistency"] is not None)
+    return "; ".join(
+        f"{task} {DASH if value is None else number(value, 2)} over {counts[task]} trainings"
+        for task, value in ablation["correlation"].items()
+    )
 
 
 def models(results: Results) -> Table | None:

@@ -18,7 +18,8 @@ KINDS = ("ours", "supervised", "blind", "bound", "oracle")
 # Columns that are names or sentences even where every one of them happens to look like a number.
 TEXT = {
     "task", "method", "kind", "track", "segment", "source", "reference", "metric", "status", "reason", "split", "file",
-    "generated", "method_a", "method_b", "significant", "best", "failed", "device", "machine",
+    "generated", "method_a", "method_b", "significant", "best", "failed", "device", "machine", "run", "variant",
+    "params", "set", "space", "taken", "parts",
 }  # fmt: skip
 SEPARATION_COLUMNS = [
     "task", "method", "kind", "reference", "source", "metric", "mean", "median", "n", "n_silent", "n_failed",
@@ -38,18 +39,19 @@ ROW_COLUMNS = [
 ]
 
 # A figure is drawn of these tables where they have these columns; otherwise they are shown as tables alone.
-STEPS_COLUMNS = ["steps", "source", "metric", "mean"]
+STEPS_COLUMNS = ["steps", "source", "si_sdr", "si_sir", "real_time_factor"]
 COMPARISON_COLUMNS = [
     "task", "reference", "source", "metric", "method_a", "method_b", "difference", "p_holm", "significant",
 ]  # fmt: skip
-ABLATION_COLUMNS = ["question", "setting", "seed", "source", "metric", "value"]
+ABLATION_COLUMNS = ["variant", "seed", "task", "remix_consistency_db"]
 
 COST_NAMES = {
-    "rtf_8": "real-time factor, 8 segments at once",
     "rtf_1": "real-time factor, 1 segment",
+    "rtf_8": "real-time factor, 8 segments at once",
     "parameters": "parameters",
     "macs_per_second": "multiply-accumulates a second of audio",
     "train_seconds": "training time (s)",
+    "train_seconds_elsewhere": "training time on another machine (s)",
     "train_steps": "training steps",
     "train_energy_wh_estimate": "training energy (Wh, estimate)",
     "peak_memory_mb": "peak memory (MB)",
@@ -233,3 +235,28 @@ def cost_columns(cost: pd.DataFrame | None) -> list[str]:
         return []
     numeric = [str(name) for name in cost if pd.api.types.is_numeric_dtype(cost[name])]
     return [name for name in COST_NAMES if name in numeric and (cost[name] > 0).any()]
+
+
+def ablation_runs(ablation: pd.DataFrame | None) -> pd.DataFrame:
+    """Trainings of the ablation that have scores, one a row: task, variant, seed and what was measured.
+
+    Returns
+    -------
+    pd.DataFrame
+        `si_sdr` and, where it is there, `si_sir`: mean over sources, in dB; `consistency`: of remixes, in dB.
+    """
+    if ablation is None or not has(ablation, ABLATION_COLUMNS):
+        return pd.DataFrame()
+    runs = ablation[["task", "variant", "seed"]].assign(consistency=ablation["remix_consistency_db"])
+    for metric in ("si_sdr", "si_sir"):
+        columns = [name for name in map(str, ablation) if name.startswith(f"{metric}_")]
+        if columns:
+            runs[metric] = ablation[columns].apply(pd.to_numeric, errors="coerce").mean(axis=1)
+    return runs.dropna(subset="si_sdr") if "si_sdr" in runs else pd.DataFrame()
+
+
+def rank_correlation(runs: pd.DataFrame) -> float:
+    """Spearman's correlation of the consistency of remixes with SI-SDR over trainings; NaN for fewer than three."""
+    pairs = runs[["consistency", "si_sdr"]].dropna()
+    enough = len(pairs) > 2 and bool((pairs.nunique() > 1).all())
+    return pairs["consistency"].corr(pairs["si_sdr"], method="spearman") if enough else np.nan

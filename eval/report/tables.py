@@ -15,21 +15,37 @@ from eval.report.results import COST_NAMES, Results, is_true, metric_name
 
 HEADLINE_METRICS = ("si_sdr", "si_sir", "si_sar")
 DASH = "–"
+INTERVALS = {"ci_low": "ci_high", "low": "high"}
 LABELS = {
     "n": "used",
     "n_silent": "silent",
     "n_failed": "failed",
-    "ci_low": "95 % low",
-    "ci_high": "95 % high",
+    "ci_low": "95 % interval",
     "share_below_0": "share under 0 dB",
     "p_value": "p against the best",
     "p_uncorrected": "p, uncorrected",
     "n_tracks": "tracks",
     "p_holm": "p (Holm)",
     "ci_of": "interval of",
+    "low": "95 % interval",
+    "remix_consistency_db": "remix consistency (dB)",
     "assignment": "order",
     "method_a": "method A",
     "method_b": "method B",
+    "data": "data, SHA-256",
+    "references": "references, SHA-256",
+    "weights": "weights, SHA-256",
+    "params_hash": "parameters, SHA-256",
+    "sample_rate": "sample rate (Hz)",
+    "code_commit": "commit",
+    "code_uncommitted_changes": "changes not in the commit",
+    "machine_cpu": "processor",
+    "machine_cores": "cores",
+    "machine_memory_gb": "memory (GB)",
+    "machine_system": "system",
+    "protocol_version": "version of the scores",
+    "protocol_window": "BSS Eval window (s)",
+    "protocol_hop": "BSS Eval hop (s)",
     **COST_NAMES,
 }
 
@@ -172,11 +188,19 @@ def _fault(results: Results, method: str, task: str, cells: list[dict]) -> str:
 def make_scores(separation: pd.DataFrame) -> Table:
     """Every aggregated score, with filters."""
     keys = ["task", "method", "kind", "reference", "source", "metric"]
-    first = [column for column in ("mean", "ci_low", "ci_high", "ci_of", "median") if column in separation]
+    first = [
+        column for column in ("mean", "ci_low", "ci_high", "significant", "median") if column in separation
+    ]
     rest = first + [column for column in separation if column not in [*keys, *first, "best"]]
     table = separation.assign(metric=separation["metric"].map(metric_name))[keys + rest]
-    filters = [key for key in ("task", "metric", "reference", "source", "kind") if table[key].nunique() > 1]
+    filters = ("task", "metric", "reference", "source", "kind", "method")
     return make_table("scores", "Every score, aggregated over the test segments", table, filters)
+
+
+def in_order(table: pd.DataFrame, methods: Iterable[str]) -> pd.DataFrame:
+    """Rows in the order that the report lists the methods."""
+    place = {method: i for i, method in enumerate(methods)}
+    return table.sort_values("method", key=lambda names: names.map(place), kind="stable")
 
 
 def make_comparisons(comparisons: pd.DataFrame) -> Table:
@@ -189,11 +213,7 @@ def make_comparisons(comparisons: pd.DataFrame) -> Table:
         .rename(columns={"p_value": "p_uncorrected"})
     )
     table = chosen.assign(metric=chosen["metric"].map(metric_name))
-    filters = [
-        key
-        for key in ("task", "metric", "source", "method_a", "method_b", "significant")
-        if table[key].nunique() > 1
-    ]
+    filters = ("task", "metric", "source", "method_a", "method_b", "significant")
     caption = "Paired tests between methods, A less B over tracks (the other metrics: reports/tables/comparisons.csv)"
     return make_table("comparisons", caption, table, filters)
 
@@ -223,7 +243,7 @@ def make_cost(cost: pd.DataFrame) -> Table:
     cost = cost.loc[:, [name for name in cost if not cost[name].isin(["", np.nan]).all()]]
     same = [
         name
-        for name in ("device", "threads", "machine", "torch")
+        for name in ("device", "threads", "machine", "libraries")
         if name in cost and cost[name].nunique() == 1
     ]
     spread = {name: [f"{name}_min", f"{name}_max"] for name in COST_NAMES if f"{name}_min" in cost}
@@ -246,20 +266,34 @@ def make_cost(cost: pd.DataFrame) -> Table:
 def make_table(
     name: str, caption: str, table: pd.DataFrame, filters: Iterable[str] = (), digits: bool = False
 ) -> Table:
-    """Any table; the task is left out where there is one only."""
+    """Any table; the task is left out where there is one only, and so is a filter without a choice."""
     table = table.drop(columns=[key for key in ("task",) if key in table and table[key].nunique() == 1])
-    columns = [Cell(title(column), numeric=is_numeric_dtype(table[column])) for column in table]
-    cells = [make_cells(table[column], digits) for column in table]
+    ends = {low: high for low, high in INTERVALS.items() if {low, high} <= set(table)}
+    shown = table.drop(columns=list(ends.values()))
+    columns = [Cell(title(column), numeric=is_numeric_dtype(shown[column])) for column in shown]
+    cells = [
+        _intervals(table[column], table[ends[str(column)]], digits)
+        if column in ends
+        else make_cells(shown[column], digits)
+        for column in shown
+    ]
     places = [
-        (list(table).index(key), title(key), [cell.text for cell in make_cells(table[key].drop_duplicates())])
+        (list(shown).index(key), title(key), [cell.text for cell in make_cells(table[key].drop_duplicates())])
         for key in filters
+        if key in table and table[key].nunique() > 1
     ]
     return Table(name, caption, columns, [list(row) for row in zip(*cells, strict=True)], places)
 
 
 def title(column: Hashable) -> str:
     """A column's name as a heading."""
-    text = LABELS.get(str(column), str(column).replace("_", " "))
+    name = str(column)
+    if name.startswith("libraries_"):
+        return name.removeprefix("libraries_")
+    for metric in ("si_sdr", "si_sir", "si_sar"):  # of a source, as in si_sdr_drums
+        if name.startswith(f"{metric}_"):
+            return f"{metric_name(metric)} {name.removeprefix(f'{metric}_')}"
+    text = LABELS.get(name, name.replace("_", " "))
     return text[:1].upper() + text[1:]
 
 
@@ -282,6 +316,16 @@ def make_cells(column: pd.Series, digits: bool = False) -> list[Cell]:
         if np.isfinite(value)
         else Cell(DASH, "", numeric=True)
         for value in values.tolist()
+    ]
+
+
+def _intervals(low: pd.Series, high: pd.Series, digits: bool) -> list[Cell]:
+    """Cells of an interval, sorted by its lower end."""
+    cells = make_cells(pd.concat([low, high]), digits)
+    pairs = zip(cells[: len(low)], cells[len(low) :], strict=True)
+    return [
+        below if DASH in (below.text, above.text) else replace(below, text=f"{below.text} to {above.text}")
+        for below, above in pairs
     ]
 
 

@@ -37,8 +37,8 @@
   const AXIS = { marginBottom: 44 };
 
   // Where to write each point's name so that none covers another: [row, dx, dy] by trying places around it.
-  function placeNames(rows, { x, y }, name) {
-    const taken = rows.map((row) => ({ x0: x(row) - 6, x1: x(row) + 6, y0: y(row) - 6, y1: y(row) + 6 }));
+  function placeNames(rows, { x, y }, name, around = rows) {
+    const taken = around.map((row) => ({ x0: x(row) - 6, x1: x(row) + 6, y0: y(row) - 6, y1: y(row) + 6 }));
     const near = (a, b) => a.x0 < b.x1 && b.x0 < a.x1 && a.y0 < b.y1 && b.y0 < a.y1;
     return d3.sort(rows, x).map((row) => {
       const places = [-9, 13, -21, 25, -33, 37].map((dy) => {
@@ -214,7 +214,7 @@
         height: 400,
         marginRight: 90,
         x: { type: "log", domain: d3.extent([...powers, ...rows.map((row) => row.cost)]), label: costName(column), ticks: powers, grid: true, tickFormat: "~g" },
-        y: { domain: scores, label: `${metricLabel(metric)}, mean over sources`, grid: true, nice: true },
+        y: { domain: scores, label: `${metricLabel(metric)}, mean over sources`, grid: true, nice: true, ticks: 8 },
         marks: [Plot.dot(rows, { x: "cost", y: "score", fill: (row) => colour(row.method), symbol: (row) => symbol(row.method), r: 5 })],
         symbol: { type: "identity" },
       };
@@ -229,53 +229,89 @@
   }
 
   function steps(area, { metric }) {
-    const rows = data.steps.filter((row) => row.metric === metric && row.mean !== null);
+    const rows = data.steps.filter((row) => row[metric] !== null);
     const sources = unique(rows.map((row) => row.source));
     const stroke = (row) => LINES[sources.indexOf(row.source) % LINES.length];
     const last = sources.map((source) => d3.greatest(rows.filter((row) => row.source === source), (row) => row.steps));
-    panels(area, [metric], (_, width) =>
-      Plot.plot({
+    const times = d3.flatRollup(data.steps.filter((row) => row.real_time_factor !== null), (group) => d3.mean(group, (row) => row.real_time_factor), (row) => row.steps).map(([steps, time]) => ({ steps, time }));
+    const x = { type: "log", label: "sampling steps", ticks: unique(rows.map((row) => row.steps)), tickFormat: "~g" };
+    const plots = {
+      [metricLabel(metric)]: (width) => ({
         ariaLabel: `${metricLabel(metric)} against the number of sampling steps`,
-        ...AXIS,
-        width,
-        height: 320,
         marginRight: 70,
-        x: { type: "log", label: "sampling steps", ticks: unique(rows.map((row) => row.steps)), tickFormat: "~g" },
-        y: { label: metricLabel(metric), grid: true, nice: true },
+        y: { label: null, grid: true, nice: true },
         marks: [
-          Plot.areaY(rows.filter((row) => row.ci_low != null), { x: "steps", y1: "ci_low", y2: "ci_high", z: "source", fill: stroke, fillOpacity: 0.12 }),
-          Plot.line(rows, { x: "steps", y: "mean", z: "source", stroke, strokeWidth: 2 }),
-          Plot.dot(rows, { x: "steps", y: "mean", fill: stroke, r: 3 }),
-          ...endNames(last, { x: "steps", y: "mean", text: "source", fill: stroke }),
-          tip(rows, Plot.pointer({ x: "steps", y: "mean", title: (row) => `${row.source}, ${row.steps} steps: ${digits(row.mean)}` })),
+          Plot.line(rows, { x: "steps", y: metric, z: "source", stroke, strokeWidth: 2 }),
+          Plot.dot(rows, { x: "steps", y: metric, fill: stroke, r: 3 }),
+          ...endNames(last, { x: "steps", y: metric, text: "source", fill: stroke }),
+          tip(rows, Plot.pointer({ x: "steps", y: metric, title: (row) => `${row.source}, ${row.steps} steps: ${digits(row[metric])}` })),
         ],
       }),
-    );
+      "Real-time factor": (width) => ({
+        ariaLabel: "Real-time factor against the number of sampling steps",
+        marginLeft: 52,
+        y: { label: "seconds of work for a second of audio", grid: true, nice: true, zero: true },
+        marks: [
+          Plot.line(times, { x: "steps", y: "time", stroke: "var(--ink)", strokeWidth: 2 }),
+          Plot.dot(times, { x: "steps", y: "time", fill: "var(--ink)", r: 3 }),
+          tip(times, Plot.pointer({ x: "steps", y: "time", title: (row) => `${row.steps} steps: ${d3.format(".3~g")(row.time)}` })),
+        ],
+      }),
+    };
+    panels(area, Object.keys(plots), (name, width) => Plot.plot({ ...AXIS, width, height: 320, x, ...plots[name](width) }));
   }
 
   function ablation(area, { metric }) {
-    const runs = d3
-      .flatRollup(data.ablation.filter((row) => row.metric === metric && row.value !== null), (rows) => d3.mean(rows, (row) => row.value), (row) => row.question, (row) => row.setting, (row) => row.seed)
-      .map(([question, setting, seed, value]) => ({ question, setting: String(setting), seed, value }));
-    const domain = extent(runs.map((run) => run.value));
-    const left = margin(unique(runs.map((run) => run.setting)));
-    panels(area, unique(runs.map((run) => run.question)), (question, width) => {
-      const mine = runs.filter((run) => run.question === question);
-      const settings = unique(mine.map((run) => run.setting));
+    const runs = data.ablation.runs.filter((run) => run[metric] !== null);
+    const domain = extent(runs.map((run) => run[metric]));
+    const left = margin(unique(runs.map((run) => run.variant)));
+    panels(area, unique(runs.map((run) => run.task)), (task, width) => {
+      const mine = runs.filter((run) => run.task === task);
+      const variants = unique(mine.map((run) => run.variant));
       return Plot.plot({
-        ariaLabel: `${metricLabel(metric)} by setting: ${question}`,
+        ariaLabel: `${metricLabel(metric)} by variant, ${task}`,
         ...AXIS,
         width,
-        height: 26 * settings.length + 60,
+        height: 28 * variants.length + 60,
         marginLeft: left,
-        x: { domain, label: `${metricLabel(metric)}, mean over sources`, grid: true, nice: true },
-        y: { domain: settings, label: null, tickSize: 0, padding: 0.4 },
+        x: { domain, label: `${metricLabel(metric)}, mean over sources`, grid: true },
+        y: { domain: variants, label: null, tickSize: 0, padding: 0.35 },
         marks: [
-          Plot.tickX(mine, Plot.groupY({ x: "mean" }, { x: "value", y: "setting", stroke: "var(--accent)", strokeWidth: 3 })),
-          Plot.dot(mine, { x: "value", y: "setting", fill: "var(--muted)", r: 3.5 }),
-          tip(mine, Plot.pointer({ x: "value", y: "setting", title: (run) => `${run.setting}, seed ${run.seed}: ${digits(run.value)}` })),
+          Plot.dot(mine, { x: metric, y: "variant", fill: "var(--muted)", fillOpacity: 0.6, r: 4 }),
+          Plot.tickX(mine, Plot.groupY({ x: "mean" }, { x: metric, y: "variant", stroke: "var(--accent)", strokeWidth: 3 })),
+          tip(mine, Plot.pointer({ x: metric, y: "variant", title: (run) => `${run.variant}, seed ${run.seed}: ${digits(run[metric])}` })),
         ],
       });
+    });
+  }
+
+  // A dot a training, those of a variant joined; its name stands at the middle one.
+  function criterion(area, { metric }) {
+    const runs = data.ablation.runs.filter((run) => run[metric] !== null && run.consistency !== null);
+    panels(area, unique(runs.map((run) => run.task)), (task, width) => {
+      const mine = runs.filter((run) => run.task === task);
+      const groups = Array.from(d3.group(mine, (run) => run.variant).values(), (group) => d3.sort(group, (run) => run.consistency));
+      const middles = groups.map((group) => group[group.length >> 1]);
+      const options = {
+        ariaLabel: `${metricLabel(metric)} of each training against the consistency of its remixes, ${task}`,
+        ...AXIS,
+        width,
+        height: 400,
+        marginRight: 110,
+        x: { domain: extent(mine.map((run) => run.consistency)), label: "remix consistency (dB), without true sources", grid: true },
+        y: { domain: extent(mine.map((run) => run[metric])), label: `${metricLabel(metric)}, mean over sources`, grid: true },
+        marks: [
+          Plot.line(groups.flat(), { x: "consistency", y: metric, z: "variant", stroke: "var(--strong-line)", strokeOpacity: 0.5 }),
+          Plot.dot(mine, { x: "consistency", y: metric, fill: "var(--accent)", stroke: "var(--paper)", r: 4.5 }),
+        ],
+      };
+      const [x, y] = ["x", "y"].map((axis) => Plot.plot(options).scale(axis));
+      const names = placeNames(middles, { x: (run) => x.apply(run.consistency), y: (run) => y.apply(run[metric]) }, (run) => run.variant, mine);
+      for (const [dy, group] of d3.group(names, (name) => name.dy)) {
+        options.marks.push(Plot.text(group, { x: (name) => name.row.consistency, y: (name) => name.row[metric], text: (name) => name.row.variant, fill: "var(--ink)", stroke: "var(--paper)", strokeWidth: 4, textAnchor: "start", dx: 7, dy }));
+      }
+      options.marks.push(tip(mine, Plot.pointer({ x: "consistency", y: metric, title: (run) => `${run.variant}, seed ${run.seed}\n${metricLabel(metric)} ${digits(run[metric])}\nremix consistency ${digits(run.consistency)} dB` })));
+      return Plot.plot(options);
     });
   }
 
@@ -289,8 +325,9 @@
     comparisons: [comparisons, { task: tasks, metric: preferred(data.comparisons.map((row) => row[2])) }],
     training: [training, { model: Object.keys(data.training) }],
     cost: [cost, { task: tasks, metric: preferred(data.scores.map((row) => row.metric)), column: data.cost.columns ?? [] }],
-    steps: [steps, { metric: preferred(data.steps.map((row) => row.metric)) }],
-    ablation: [ablation, { metric: preferred(data.ablation.map((row) => row.metric)) }],
+    steps: [steps, { metric: labelled(["si_sdr", "si_sir"]) }],
+    ablation: [ablation, { metric: labelled(["si_sdr", "si_sir"].filter((metric) => data.ablation.runs.some((run) => metric in run))) }],
+    criterion: [criterion, { metric: labelled(["si_sdr", "si_sir"].filter((metric) => data.ablation.runs.some((run) => metric in run))) }],
   };
 
   for (const figure of document.querySelectorAll("[data-chart]")) {

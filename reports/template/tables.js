@@ -35,31 +35,37 @@ document.documentElement.classList.add("js");
     for (const header of table.tHead.querySelectorAll("th[data-column]")) {
       const button = document.createElement("button");
       button.type = "button";
+      const arrow = document.createElement("span");
+      arrow.className = "arrow";
+      arrow.setAttribute("aria-hidden", "true");
       button.append(...header.childNodes);
+      button.firstChild.after(arrow);
       button.addEventListener("click", () => sortBy(table, header));
       header.append(button);
     }
   }
 
-  function makeFilterable(sheet) {
-    const form = sheet.querySelector("form.controls");
-    if (!form) return;
-    const rows = Array.from(sheet.querySelectorAll("tbody tr"));
-    const selects = Array.from(form.querySelectorAll("select"));
+  // One form filters the rows of every table beside it; it counts those of the tables that are shown.
+  function makeFilterable(form) {
+    const rows = Array.from(form.parentElement.querySelectorAll("tbody tr"));
+    const selects = Array.from(form.querySelectorAll("select[data-column]"));
     const search = form.querySelector("input[type=search]");
     const output = form.querySelector("output");
     const apply = () => {
       const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
       let shown = 0;
+      let all = 0;
       for (const row of rows) {
         const text = row.textContent.toLowerCase();
         const keep =
           selects.every((s) => !s.selectedIndex || row.cells[s.dataset.column].textContent.trim() === s.value.trim()) &&
           words.every((word) => text.includes(word));
         row.hidden = !keep;
-        shown += keep;
+        const counted = row.closest(".sheet").hidden ? 0 : 1;
+        all += counted;
+        shown += keep * counted;
       }
-      output.textContent = shown === rows.length ? `${shown} rows` : `${shown} of ${rows.length} rows`;
+      output.textContent = shown === all ? `${all} rows` : `${shown} of ${all} rows`;
     };
     form.addEventListener("input", apply);
     form.addEventListener("submit", (event) => event.preventDefault());
@@ -73,13 +79,13 @@ document.documentElement.classList.add("js");
     const show = () => {
       for (const sheet of sheets) sheet.hidden = Object.entries(chosen).some(([key, value]) => sheet.dataset[key] !== value);
     };
+    const choices = [];
     for (const key of ["task", "reference"]) {
       const values = [...new Set(sheets.map((sheet) => sheet.dataset[key]))];
       chosen[key] = values[0];
-      if (values.length > 1) {
-        form.append(window.report.select(key, values, (value) => ((chosen[key] = value), show())));
-      }
+      if (values.length > 1) choices.push(window.report.select(key, values, (value) => ((chosen[key] = value), show())));
     }
+    form.prepend(...choices);
     show();
   }
 
@@ -100,6 +106,6 @@ document.documentElement.classList.add("js");
   };
 
   document.querySelectorAll("table.sortable").forEach(makeSortable);
-  document.querySelectorAll(".sheet").forEach(makeFilterable);
-  makeHeadline(document.getElementById("headline-controls"));
+  makeHeadline(document.querySelector(".headlines > form"));
+  document.querySelectorAll("form.filter").forEach(makeFilterable);
 })();

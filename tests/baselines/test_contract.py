@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from baselines.base import Baseline, import_method, make_method, names
+from pipelines.separate import Work
 from ucr.errors import UserError
+from ucr.segments import Segment
 
 RATE = 24000
 METHODS = [*names(), "_template"]
@@ -41,7 +43,8 @@ def test_card_says_what_it_is(name):
     assert method.__doc__
 
 
-@pytest.mark.parametrize("n_samples", [RATE, RATE + 1])
+# 1 s is a whole number of the codec's frames, 47 * 512 samples of every STFT's hops; each and one more
+@pytest.mark.parametrize("n_samples", [RATE, RATE + 1, 47 * 512 + 1])
 def test_any_length_comes_back_whole_and_the_same_twice(name, n_samples, build, pretend_music):
     sources = pretend_music(2, n_samples)
     method = build(name)
@@ -54,6 +57,13 @@ def test_any_length_comes_back_whole_and_the_same_twice(name, n_samples, build, 
 def test_a_minute(name, build, pretend_music):
     sources = pretend_music(2, 60 * RATE)
     assert_sound(separate(build(name), name, sources), sources)
+
+
+def test_nan_is_refused_before_a_method_sees_it(name):
+    sources = np.full((2, RATE), np.nan, dtype=np.float32)
+    segment = Segment("Track00001_0", "Track00001", 0, "test", sources[0], sources)
+    with pytest.raises(UserError, match="Track00001_0 holds samples that are not finite"):
+        Work(*make_method(name, {}), [segment]).run(range(1))
 
 
 def test_silence_gives_numbers(name, build):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,9 @@ from baselines._supervised import in_chunks
 from baselines.base import import_method, make_method
 from baselines.conv_tasnet import ConvTasNet
 from ucr.errors import UserError
+from ucr.params import read_yaml
 
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["demucs", "htdemucs", "conv_tasnet"]
 
 
@@ -21,9 +25,16 @@ def n_parameters(network: torch.nn.Module) -> int:
 @pytest.mark.parametrize("n_samples", [16000, 16001, 16007])
 def test_conv_tasnet_at_the_papers_size(n_samples):
     network = ConvTasNet(2, N=512, L=16, B=128, H=512, Sc=128, P=3, X=8, R=3)
-    assert round(n_parameters(network) / 1e6, 1) == 5.1
     with torch.no_grad():
         assert network(torch.randn(1, n_samples)).shape == (1, 2, n_samples)
+
+
+@pytest.mark.parametrize(("name", "millions"), [("demucs", 265.7), ("htdemucs", 26.9), ("conv_tasnet", 5.1)])
+def test_networks_of_the_papers_setting_have_their_sizes(name, millions):
+    sizes = read_yaml(ROOT / "params" / "paper.yaml")["supervised"][name]["network"]
+    with torch.device("meta"):
+        network = import_method(name)[1].make_network(2, 24000, **sizes)
+    assert round(n_parameters(network) / 1e6, 1) == millions
 
 
 def test_conv_tasnet_sees_the_papers_receptive_field():

@@ -61,8 +61,19 @@ def test_energy_is_watts_times_seconds(tmp_path):
     assert cost.training_cost(tmp_path, 100.0) == {
         "train_steps": 10,
         "train_seconds": 36.0,
+        "train_seconds_elsewhere": None,
         "train_energy_wh_estimate": 1.0,
     }
+
+
+def test_shipped_weights_were_trained_elsewhere(tmp_path):
+    (tmp_path / "card.json").write_text('{"last": {"step": 10, "seconds": 36.0}, "hours": 0.01}')
+    found = cost.training_cost(tmp_path, 100.0)
+    assert (found["train_steps"], found["train_seconds"], found["train_seconds_elsewhere"]) == (
+        10,
+        None,
+        36.0,
+    )
 
 
 def measured(**changes):
@@ -79,14 +90,16 @@ def measured(**changes):
         "device": "cpu",
         "threads": 2,
         "machine": {"cpu": "x", "cores": 2, "memory_gb": 8.0},
-        "libraries": {"torch": "2"},
+        "libraries": {"python": "3", "torch": "2"},
     } | changes
 
 
 def test_what_cannot_be_counted_is_empty_and_never_zero():
     table = cost.cost_table({"a": measured()})
-    assert table[["parameters", "macs_per_second", "size_on_disk_mb", "train_seconds"]].isna().all(axis=None)
+    assert table[["macs_per_second", "size_on_disk_mb", "train_seconds"]].isna().all(axis=None)
+    assert table.parameters[0] == 0  # it learns nothing
     assert table.rtf_1[0] == 0.1
+    assert table.libraries[0] == "python 3, torch 2"
 
 
 def test_a_method_that_fails_keeps_its_row():

@@ -1,5 +1,6 @@
 """The graph in dvc.yaml, as a file: what depends on what."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,10 @@ def test_a_method_does_not_depend_on_the_others(stage):
     assert not any(param in ("methods", "methods.*") for param in body["params"])
     assert "baselines" not in body["deps"]
     assert not any(dep == "estimates" for dep in body["deps"])
+
+
+@pytest.mark.parametrize("stage", ["separate", "cost"])
+def test_a_method_depends_on_the_shared_code_that_it_is_built_of(stage):
+    for path in (ROOT / "baselines").glob("[!_]*.py"):
+        for shared in re.findall(r"^from baselines\.(_\w+) import", path.read_text(), re.MULTILINE):
+            assert f"baselines/{shared}.py" in BODIES[stage]["deps"], path

@@ -59,6 +59,13 @@ def project(tmp_path, monkeypatch, params) -> Path:
         about = {"card": card, "sources": ["drums", "bass"], "sample_rate": RATE, "segments": "5e6" * 20}
         write_json(f"estimates/{method}/method.json", about)
         write_json(f"costs/{method}.json", COST | {"method": method, "kind": kind})
+    write_json("generation_scores/provenance.json", {"data": "5e6" * 20})
+    clips = [(name, name[:-2], i // 2) for i, name in enumerate(NAMES)]
+    embeddings = pd.DataFrame(clips * 2, columns=["clip", "track", "half"])
+    embeddings = embeddings.assign(set=["test split"] * 4 + ["codec"] * 4, space="log_mel", e0=rng.random(8))
+    embeddings.to_csv("generation_scores/embeddings.csv", index=False)
+    rows = {"set": "codec", "space": "log_mel", "metric": "distance_to_training", "clip": NAMES, "value": 0.5}
+    pd.DataFrame(rows).assign(track="t").to_csv("generation_scores/rows.csv", index=False)
     Path("segments").mkdir()
     Path("segments/index.csv").write_text(
         "split,track,segment\n" + "".join(f"test,{name[:-2]},{name}\n" for name in NAMES)
@@ -185,3 +192,42 @@ def test_the_commands_end_with_the_sentence_and_code_1(project):
     assert result.returncode == 1
     assert result.stderr.startswith("error: scores/irm")
     assert result.stderr.endswith("does not exist: run `dvc repro score@irm`\n")
+
+
+def test_generation_is_in_a_table_of_its_own(project, params):
+    score("irm", params)
+    score("hpss", params)
+    make(params)
+    table = pd.read_csv("reports/tables/generation.csv").set_index("metric")
+    assert set(table["set"]) == {"codec"}
+    assert {"frechet", "precision", "recall", "density", "coverage", "distance_to_training"} == set(
+        table.index
+    )
+    assert table.loc["distance_to_training", "value"] == 0.5
+    assert table.loc["frechet", "value"] >= 0
+
+
+GENERATION_MISTAKES = {
+    "never scored": (
+        lambda: Path("generation_scores/provenance.json").unlink(),
+        r"provenance\.json does not exist: run `dvc repro score_generation`",
+    ),
+    "other data": (
+        lambda: write_json("generation_scores/provenance.json", {"data": "f00" * 20}), "data hashes differ"
+    ),
+    "no embeddings": (
+        lambda: Path("generation_scores/embeddings.csv").write_text("set\nreal\n"),
+        "embeddings.csv lacks the column space"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", GENERATION_MISTAKES)
+def test_generation_that_cannot_be_tabled_is_one_sentence(project, params, mistake):
+    spoil, sentence = GENERATION_MISTAKES[mistake]
+    score("irm", params)
+    score("hpss", params)
+    spoil()
+    with pytest.raises(UserError, match=sentence):
+        make(params)
+    assert not Path("reports").exists()

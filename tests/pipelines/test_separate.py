@@ -8,7 +8,6 @@ import resource
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -263,11 +262,3 @@ def test_a_failing_batch_is_tried_again_one_by_one(project):
     outcomes = work.run(range(3))
     assert work.method.sizes == [3, 1, 1, 1]
     assert [outcome.reason for outcome in outcomes] == ["", "RuntimeError: bad batch", ""]
-
-
-def test_a_mixture_with_nan_is_refused(project):
-    work = make_batched(project, bad=9.0)
-    good = work.store[0]
-    spoilt = replace(good, mixture=np.full_like(good.mixture, np.nan))
-    with pytest.raises(UserError, match="Track00001_0 holds samples that are not finite"):
-        replace(work, store=[spoilt]).run(range(1))

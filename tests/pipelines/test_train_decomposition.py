@@ -39,10 +39,18 @@ def test_a_model_that_does_not_separate_is_inconsistent(mixtures, share):
 
 def test_a_remix_takes_every_component_from_another_mixture():
     guesses = torch.arange(1.0, 7.0).view(3, 2, 1, 1).expand(3, 2, 4, 5)
-    ratios = (remix(guesses, 0.5, np.random.default_rng(0)) / guesses)[:, :, 0, 0]
+    ratios = (remix(guesses, 0.5, 0.0, np.random.default_rng(0)) / guesses)[:, :, 0, 0]
     limit = 10 ** (REMIX_DB / 20 / 2)
     assert ((ratios[:, 0] >= 1 / limit) & (ratios[:, 0] <= limit)).all()
     before = guesses[:, 1, 0, 0].roll(1)
     second = ratios[:, 1] * guesses[:, 1, 0, 0] / before
     assert ((second >= 1 / limit) & (second <= limit)).all()
     assert len(set(second.tolist())) == 3
+
+
+def test_a_remix_changes_the_tone_of_every_component_and_keeps_its_envelope():
+    guesses = torch.ones(2, 2, 64, 3)
+    gains = 20 * 2 * torch.log10(remix(guesses, 0.5, 4.0, np.random.default_rng(0)))
+    torch.testing.assert_close(gains[..., 0], gains[..., 2])
+    assert (gains[..., 0].std(dim=2) > 1).all()
+    assert (gains.mean(dim=(2, 3)).abs() <= REMIX_DB + 1e-3).all()

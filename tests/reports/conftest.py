@@ -159,38 +159,41 @@ def make_extras(
             "device": "cpu",
             "threads": 2,
             "machine": "A processor, 2 cores, 8 GB",
-            "torch": "2.13.0+cpu",
+            "libraries": "torch 2.13.0+cpu",
             "failed": "",
         }
         for i, (method, kind) in enumerate(methods.items())
     ]
     write_csv(root / "reports/tables/cost.csv", pd.DataFrame(cost))
     steps = [
-        (n, source, "si_sdr", 8 - len(source) / n, 7.5 - len(source) / n, 8.5 - len(source) / n)
+        (n, source, 8 - len(source) / n, 16 - len(source) / n, 0.01 * n)
         for n in (1, 2, 5, 10, 50)
         for source in sources
     ]
     write_csv(
         root / "reports/steps.csv",
-        pd.DataFrame(steps, columns=["steps", "source", "metric", "mean", "ci_low", "ci_high"]),
+        pd.DataFrame(steps, columns=["steps", "source", "si_sdr", "si_sir", "real_time_factor"]),
     )
     ablation = [
-        ("composition", setting, seed, source, "si_sdr", 5 + 2 * (setting == "magnitude_sum") + 0.2 * seed)
-        for setting in ("mean", "magnitude_sum")
+        {"run": f"{variant}-{seed}", "variant": variant, "seed": seed, "task": "drums+bass"}
+        | {"params": json.dumps({"decomposition.guided": i}), "steps": 1000, "seconds": 200.5}
+        | {"validation_loss": 0.1, "remix_consistency_db": 6.0 + i - 0.1 * seed}
+        | {
+            f"{metric}_{source}": 5 + 2.0 * i + 0.2 * seed
+            for metric in ("si_sdr", "si_sir")
+            for source in sources
+        }
+        for i, variant in enumerate(["default", "not guided", "<b>paper's"])
         for seed in range(3)
-        for source in sources
     ]
-    write_csv(
-        root / "reports/ablation.csv",
-        pd.DataFrame(ablation, columns=["question", "setting", "seed", "source", "metric", "value"]),
-    )
+    write_csv(root / "reports/ablation.csv", pd.DataFrame(ablation))
     distances = [
-        ("unconditional", "log-mel", "frechet", 12.5),
-        ("real against real", "log-mel", "frechet", 1.25),
+        ("unconditional", "log_mel", "frechet", 12.5, 11.0, 14.0, 8),
+        ("real against real", "log_mel", "frechet", 1.25, 1.0, 1.5, 8),
     ]
     write_csv(
         root / "reports/tables/generation.csv",
-        pd.DataFrame(distances, columns=["set", "space", "metric", "value"]),
+        pd.DataFrame(distances, columns=["set", "space", "metric", "value", "ci_low", "ci_high", "n"]),
     )
     for model in ("decomposition", "prior"):
         steps_done = np.arange(1, 7) * 250
@@ -202,18 +205,38 @@ def make_extras(
         }
         write_csv(root / "models" / model / "training.csv", pd.DataFrame(curve))
         write_json(root / "models" / model / "card.json", {"parameters": 123456, "device": "cpu", "seed": 0})
-    song = names[0][1]
+    song, other = names[0][1], names[-1][1]
     manifest = [
-        ("reconstruction", song, "", "reconstruction/a.wav"),
-        ("partial", song, "component_0", "partial_component_0/a.wav"),
-        ("unconditional", "", "component_0+component_1", "unconditional/0000.wav"),
-    ]
-    for i, (*_, file) in enumerate(manifest):
-        write_audio(root / "generated" / file, make_sources(0.5, i).mean(axis=0), RATE)
-    write_csv(
-        root / "generated/manifest.csv",
-        pd.DataFrame(manifest, columns=["kind", "segment", "generated", "file"]).assign(seed=0),
-    )
+        {"kind": "reconstruction", "segment": song, "file": "reconstruction/a.wav"},
+        {"kind": "partial", "segment": song, "generated": "component_0", "file": "partial_component_0/a.wav"},
+        {"kind": "variation", "segment": song, "strength": 0.25, "file": "variation_0.25/a.wav"},
+        {
+            "kind": "recombination", "segment": f"{song}+{other}", "taken": "component_1",
+            "file": "recombination/a.wav",
+        },
+        {
+            "kind": "unconditional", "segment": "", "generated": "component_0+component_1",
+            "file": "unconditional/0000.wav",
+        },
+    ]  # fmt: skip
+    for i, line in enumerate(manifest):
+        write_audio(root / "generated" / str(line["file"]), make_sources(0.5, i).mean(axis=0), RATE)
+    write_csv(root / "generated/manifest.csv", pd.DataFrame(manifest).assign(seed=0))
+
+
+def make_examples(folder: Path, tasks: list[str]) -> Path:
+    """Published examples, one of each task, of which the first source's estimate is true and the last is silent."""
+    for number, task in enumerate(tasks):
+        sources = task.split("+")
+        true = np.concatenate([make_sources(0.5, number), make_sources(0.5, number + 5)])[: len(sources)]
+        write_audio(folder / task / "1" / "mixture.wav", true.mean(axis=0), RATE)
+        for i, source in enumerate(sources):
+            estimate = true[i] * (i < len(sources) - 1) + 0.01 * true[0]
+            write_audio(folder / task / "1" / f"{source}.wav", true[i], RATE)
+            write_audio(
+                folder / task / "1" / f"{source}_estimate.wav", estimate * (i < len(sources) - 1), RATE
+            )
+    return folder
 
 
 def make_hostile(root: Path) -> tuple[Path, Params, str]:
@@ -252,4 +275,9 @@ def tree(whole, tmp_path):
 
 def with_segments(params: Params, count: int) -> Params:
     """Parameters that ask for `count` segments to hear."""
-    return params.model_copy(update={"report": params.report.model_copy(update={"segments": count})})
+    return with_report(params, segments=count)
+
+
+def with_report(params: Params, **changes: object) -> Params:
+    """Parameters with other values of the report's."""
+    return params.model_copy(update={"report": params.report.model_copy(update=changes)})

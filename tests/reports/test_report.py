@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import HOSTILE, METHODS, ROOT, make_hostile, with_segments
+from conftest import HOSTILE, METHODS, ROOT, make_examples, make_hostile, with_report, with_segments
 
 from eval.report.page import embed
 from pipelines.report import make_report
@@ -88,12 +88,19 @@ def test_the_page_holds_every_method_table_figure_and_sound(made):
     ]:
         assert page.has(text), text
     figures = {path.stem for path in (root / "reports/figures").iterdir()}
-    assert figures == {"scores", "distributions", "comparisons", "cost", "steps", "ablation", "training"}
+    assert figures == {
+        "scores", "distributions", "comparisons", "cost", "steps", "ablation", "criterion", "training",
+    }  # fmt: skip
+    for name in figures:
+        assert {path.suffix for path in (root / "reports/figures").glob(f"{name}.*")} == {".svg", ".png"}
     assert {attrs["data-chart"] for attrs in page.all("figure")} == figures
     sounds = page.data("audio-data")
     assert {attrs["data-clip"] for attrs in page.all("button") if "data-clip" in attrs} == set(sounds)
     each = 1 + 2 + 2 * (len(METHODS) - 1)  # mixture, sources, and the methods beside the mixture
-    assert len(sounds) == 3 * each + (1 + 2) + 1
+    generated = (
+        1 + 4 + 1 + 1
+    )  # the song, what was made of it, the song it was recombined with; one made of noise
+    assert len(sounds) == 3 * each + generated
 
 
 def test_the_page_needs_nothing_from_outside(made):
@@ -206,6 +213,7 @@ def test_tables_without_rows_or_known_columns_are_no_trouble(tree, without_figur
     for name in ("cost.csv", "generation.csv", "data.csv", "comparisons.csv", "provenance.csv"):
         (root / "reports/tables" / name).write_text("something,else\n")
     (root / "reports/ablation.csv").write_text("idea,score\nsmaller,3.5\n")
+    (root / "reports/steps.csv").write_text("steps,source\n1,drums\n")
     page = Page(make_report(root, params))
     assert page.open == []
     assert page.has("smaller")
@@ -221,9 +229,49 @@ def test_more_segments_than_there_are_is_said(tree, without_figures):
 def test_segments_give_way_to_the_size_of_the_page(tree, without_figures, monkeypatch):
     root, params = tree
     each = 1 + 2 * (1 + len(METHODS))
-    monkeypatch.setattr("eval.report.listening.AUDIO_BUDGET", 24 * 125 * 0.5 * (2 * each + 5))
+    monkeypatch.setattr("eval.report.listening.AUDIO_BUDGET", 24 * 125 * 0.5 * (2 * each + 8))
     page = Page(make_report(root, with_segments(params, 3)))
     assert page.has("2 of the 3 segments asked for: more would make the page larger than 15 MB.")
+
+
+def test_what_was_made_of_a_song_says_how(made):
+    page = made[2]
+    for text in (
+        "reconstruction",
+        "bass generated, drums kept",  # of the tree's components the first is the bass
+        "variation, strength 0.25",
+        "recombination: drums of Track00002_1, bass kept",
+        "mixture of Track00002_1",
+    ):
+        assert page.has(text), text
+
+
+def test_the_label_free_figure_is_compared_with_the_scores(made):
+    page = made[2]
+    assert page.has("drums+bass 0.80 over 9 trainings")
+    assert page.data("chart-data")["ablation"]["runs"][0]["si_sdr"] == 5
+
+
+def test_published_examples_are_heard_where_the_user_has_them(tree, without_figures, tmp_path):
+    root, params = tree
+    folder = make_examples(tmp_path / "examples", ["bass+piano", "drums+bass", "drums+bass+piano"])
+    page = Page(make_report(root, with_report(params, published=str(folder))))
+    sounds = [name for name in page.data("audio-data") if name.startswith("published-")]
+    assert len(sounds) == 5 + 5 + 7
+    headings = page.source.split("The published examples")[1]
+    assert (
+        headings.index("drums+bass 1") < headings.index("bass+piano 1") < headings.index("drums+bass+piano 1")
+    )
+    labels = [attrs["aria-label"] for attrs in page.all("button") if "data-clip" in attrs]
+    (drums, bass) = [label for label in labels if label.startswith("the authors")][:2]
+    assert drums == "the authors’ estimates, drums, SI-SDR 100.0 dB"
+    assert bass == "the authors’ estimates, bass"  # silent: no score
+
+
+def test_a_folder_without_examples_is_one_sentence(tree, without_figures, tmp_path):
+    root, params = tree
+    with pytest.raises(UserError, match=r"report\.published .* holds no TASK/N/mixture\.wav"):
+        make_report(root, with_report(params, published=str(tmp_path / "nowhere")))
 
 
 def test_hostile_names_are_text_and_nothing_else(tmp_path):

@@ -1,17 +1,14 @@
+from pathlib import Path
+
 import pytest
 import torch
 
+from pipelines.preset import merge
 from ucr.networks import Encoder, UNet
-from ucr.params import EncoderParams, UNetParams
+from ucr.params import UNetParams, check_params, read_yaml
 
-PAPER_ENCODER = EncoderParams(channels=[256, 512, 1], kernel=3, pool=1)
-PAPER_UNET = UNetParams(
-    channels=[128, 256, 256, 512],
-    kernels=[5, 3, 3, 3],
-    strides=[2, 2, 2, 2],
-    attention=[False, False, False, True],
-    dropout=0.1,
-)
+ROOT = Path(__file__).resolve().parents[2]
+
 SMALL = UNetParams(channels=[16, 32], kernels=[3, 3], strides=[2, 3], attention=[False, True], dropout=0.0)
 
 
@@ -20,9 +17,11 @@ def millions(*modules):
 
 
 def test_the_papers_setting_has_the_papers_sizes():
-    encoders = [Encoder(128, PAPER_ENCODER) for _ in range(2)]
+    values = merge(read_yaml(ROOT / "params.yaml"), read_yaml(ROOT / "params" / "paper.yaml"))
+    paper = check_params(values).decomposition
+    encoders = [Encoder(128, paper.encoder) for _ in range(2)]
     assert millions(*encoders) == pytest.approx(5.81, abs=0.005)
-    assert millions(UNet(128, 1, PAPER_UNET)) == pytest.approx(10.48, abs=0.005)
+    assert millions(UNet(128, 1, paper.denoiser)) == pytest.approx(10.48, abs=0.005)
 
 
 @pytest.mark.parametrize("frames", [6, 7, 11, 24])

@@ -123,30 +123,30 @@ def test_a_component_alone_is_as_loud_as_its_separation():
     """Decoded from its latent alone, and masked on the song: two ways to one magnitude."""
     recomposer, audio = make_recomposer(), songs()
     latents, level = recomposer._encode(torch.from_numpy(audio))
-    alone = recomposer._decode_each(latents, level, audio.shape[1])
-    components = recomposer._components(latents, level, audio.shape[1])
-    again = recomposer.codec.encode(alone.flatten(0, 1)).view_as(components)
+    components = recomposer._components(latents, level, audio.shape[1])[:, 0]
+    again = recomposer.codec.encode(recomposer._decode_alone(components, audio.shape[1]))
     ratio = again[..., 2:-2].norm() / components[..., 2:-2].norm()
     assert ratio.item() == pytest.approx(2**0.5, rel=0.1)  # twice the magnitude, the square root of it
 
 
-def save(tmp_path, owner=None, fingerprint=None):
+def save(folder, owner=None, fingerprint=None, rate=RATE):
+    """Small random models as the stages write them; returns both folders."""
     n = 2
     changes = {"encoder": {"channels": [8, 1], "kernel": 3, "pool": 1}}
     model = small_model(n, **changes)
     codec = CodecParams(name="mel", bands=16, power=0.5, bandwidth=24.0, weights=None)
-    made = MelCodec(RATE, 16, 0.5)
+    made = MelCodec(rate, 16, 0.5)
     setting = Setting(
-        ["a", "b"], RATE, codec.model_dump(), fingerprint or made.fingerprint, 16, 75.0, 0.7, 2.0,
+        ["a", "b"], rate, codec.model_dump(), fingerprint or made.fingerprint, 16, 75.0, 0.7, 2.0,
         model.params.model_dump(),
     )  # fmt: skip
-    save_model(tmp_path / "decomposition", model, setting.to_config(), {})
+    save_model(folder / "decomposition", model, setting.to_config(), {})
     config = {
         "n_components": n, "latent_channels": 1, "params": PRIOR.model_dump(), "mean": [0.0] * n, "std": [1.0] * n,
-        "level": 0.5, "decomposition": owner or sha256(tmp_path / "decomposition/model.safetensors"),
+        "level": 0.5, "decomposition": owner or sha256(folder / "decomposition/model.safetensors"),
     }  # fmt: skip
-    save_model(tmp_path / "prior", make_prior(n), config, {})
-    return tmp_path / "decomposition", tmp_path / "prior"
+    save_model(folder / "prior", make_prior(n), config, {})
+    return folder / "decomposition", folder / "prior"
 
 
 def test_models_are_read_from_their_folders(tmp_path):

@@ -110,11 +110,12 @@ class MelCodec:
         magnitudes = self._stft(audio)[..., : self.n_frames(audio.shape[-1])].abs()
         return (LEVEL * (self.analysis @ magnitudes)) ** self.power
 
-    def decode(self, latents: Tensor, n_samples: int, iterations: int = 32) -> Tensor:
+    def decode(self, latents: Tensor, n_samples: int, iterations: int = 16) -> Tensor:
         """Turn float32[batch, bands, frames] into float32[batch, n_samples], phases by Griffin-Lim.
 
         The fast variant (Perraudin, Balazs and Søndergaard 2013), from random phases that are the same
-        in every call.
+        in every call. The latents of what it gives differ from those asked for by 18, 14, 12 and 11 % (norm, two
+        songs) after 4, 8, 16 and 32 iterations.
         """
         magnitudes = self._spread(latents.clamp(min=0) ** (1 / self.power) / LEVEL, n_samples)
         generator = torch.Generator().manual_seed(0)

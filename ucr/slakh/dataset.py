@@ -26,9 +26,13 @@ from ucr.workers import in_workers
 def make_slakh_mini(data: DataParams, seed: int, folder: Path) -> dict:
     """Compose and render the whole set into `folder`; returns what `dataset.json` says of it."""
     songs = [(split, number) for split in SPLITS for number in range(getattr(data.tracks, split))]
-    with _soundfont(data) as soundfont:
+    with _soundfonts(data) as soundfonts:
+        turns = {split: soundfonts if split == "train" else soundfonts[:1] for split in SPLITS}
         jobs = [
-            (seed, split, number, data.seconds, _track(folder, split, place), soundfont)
+            (
+                *(seed, split, number, data.seconds, _track(folder, split, place)),
+                turns[split][number % len(turns[split])],
+            )
             for place, (split, number) in enumerate(songs, start=1)
         ]
         digests = list(_work(_compose, jobs))
@@ -41,7 +45,7 @@ def make_midi(data: DataParams, folder: Path) -> dict:
     names = [path.relative_to(home).as_posix() for path in find_midi(home)]
     order = sorted((SPLITS.index(split_of(name)), name) for name in names)
     digests, files = [], {}
-    with _soundfont(data) as soundfont:
+    with _soundfonts(data) as (soundfont, *_):
         places = [_track(folder, SPLITS[i], place) for place, (i, _) in enumerate(order, start=1)]
         jobs = [(home / name, place, soundfont) for (_, name), place in zip(order, places, strict=True)]
         for (_, name), place, (digest, trouble) in zip(order, places, _work(_play, jobs), strict=True):
@@ -56,13 +60,21 @@ def make_midi(data: DataParams, folder: Path) -> dict:
 
 
 @contextmanager
-def _soundfont(data: DataParams) -> Iterator[Path]:
-    """The SoundFont as symusic needs it, for as long as songs are rendered."""
-    source = Path(data.soundfont) if data.soundfont else default_soundfont()
+def _soundfonts(data: DataParams) -> Iterator[list[Path]]:
+    """The SoundFonts as symusic needs them, for as long as songs are rendered; the first renders every split."""
     with TemporaryDirectory() as temporary:
-        mended = Path(temporary) / source.name
-        mend_soundfont(source, mended)
+        mended = []
+        for place, source in enumerate(_sources(data)):
+            mended.append(Path(temporary) / f"{place}_{source.name}")
+            mend_soundfont(source, mended[-1])
         yield mended
+
+
+def _sources(data: DataParams) -> list[Path]:
+    return [
+        Path(data.soundfont) if data.soundfont else default_soundfont(),
+        *map(Path, data.train_soundfonts),
+    ]
 
 
 def _track(folder: Path, split: str, place: int) -> Path:
@@ -78,7 +90,7 @@ def _described(data: DataParams, digests: list[str]) -> dict:
     return {
         "fingerprint": hashlib.sha256("".join(digests).encode()).hexdigest(),
         "sample_rate": SAMPLE_RATE,
-        "soundfont": Path(data.soundfont or default_soundfont()).name,
+        "soundfonts": [source.name for source in _sources(data)],
     }
 
 

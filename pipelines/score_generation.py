@@ -1,0 +1,245 @@
+"""Stage `score_generation`: generated and real clips -> generation_scores: embeddings, and values of single clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from eval.embeddings import WITHOUT_WEIGHTS, Projection, check_spaces, log_mel, statistics
+from eval.following import Part, agreement, describe
+from eval.generation import EMBEDDING_COLUMNS, REFERENCE, ROW_COLUMNS, memorisation
+from eval.pairing import halves, partners
+from eval.provenance import code_version, files_hash, libraries, machine, values_hash
+from ucr.codecs import make_codec
+from ucr.errors import UserError, command
+from ucr.files import read_audio, replacing, write_csv, write_json
+from ucr.params import CodecParams, Params, load_params
+from ucr.segments import SegmentStore
+from ucr.workers import in_workers
+
+SEGMENTS = Path("segments")
+GENERATED = Path("generated")
+OUT = Path("generation_scores")
+BATCH = 16
+TRAINING = "training split"
+REAL = "real"
+MANIFEST_COLUMNS = ["kind", "segment", "generated", "strength", "file", "parts"]
+PARTS = "parts"  # the space of how one part of a song goes with another
+
+
+def read_manifest() -> pd.DataFrame:
+    """What `generate` made, with the name of the set that each clip belongs to."""
+    path = GENERATED / "manifest.csv"
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: run `dvc repro generate`")
+    table = pd.read_csv(path, dtype="str", keep_default_na=False)
+    for column in MANIFEST_COLUMNS:
+        if column not in table:
+            raise UserError(f"{path} lacks the column {column}: run `dvc repro --force generate`")
+    details = np.where(table["kind"] == "partial", table["generated"], table["strength"])
+    names = [f"{kind} {detail}".strip() for kind, detail in zip(table["kind"], details, strict=True)]
+    return table.assign(set=names, clip=table["file"].str.removesuffix(".wav"))
+
+
+def embed_segments(
+    store: SegmentStore, indices: list[list[int]], treatment: str, seed: int, codec: CodecParams
+) -> dict[str, np.ndarray]:
+    """Statistics by space of the mixtures of source k of segment `indices[clip][k]`.
+
+    `treatment` is `codec`, `noise` (white, as loud as the mixture) or empty.
+    """
+    store = SegmentStore(store.folder, store.split)  # its transaction serves one thread
+    clips = np.stack([np.mean([store[i].sources[k] for k, i in enumerate(each)], 0) for each in indices])
+    if treatment == "noise":
+        rng = np.random.default_rng([seed, *indices[0]])
+        clips = clips.std(axis=1, keepdims=True) * rng.standard_normal(clips.shape, dtype=np.float32)
+    return embed(clips, store.sample_rate, codec, treatment == "codec")
+
+
+def embed_files(
+    paths: list[Path], sample_rate: int, n_samples: int, codec: CodecParams
+) -> dict[str, np.ndarray]:
+    """Statistics of audio files by space."""
+    return embed(np.stack([read_clip(path, sample_rate, n_samples)[0] for path in paths]), sample_rate, codec)
+
+
+def embed(
+    clips: np.ndarray, sample_rate: int, params: CodecParams, through_codec: bool = False
+) -> dict[str, np.ndarray]:
+    """float64[b, d] of each space of `eval.embeddings.SPACES`, for clips float32[b, n_samples]."""
+    codec = make_codec(params, sample_rate)
+    with torch.no_grad():
+        latents = codec.encode(torch.from_numpy(clips))
+        if through_codec:
+            clips = codec.decode(latents, clips.shape[1]).numpy()
+            latents = codec.encode(torch.from_numpy(clips))
+    return {"latents": statistics(latents.numpy()), "log_mel": statistics(log_mel(clips, sample_rate))}
+
+
+def read_clip(path: Path, sample_rate: int, n_samples: int) -> np.ndarray:
+    """A generated file: float32[channels, n_samples]."""
+    audio, rate = read_audio(path)
+    if (rate, audio.shape[1]) != (sample_rate, n_samples):
+        raise UserError(
+            f"{path} has {audio.shape[1]} samples at {rate} Hz, the segments have {n_samples} at {sample_rate} Hz: "
+            "run `dvc repro generate`"
+        )
+    return audio
+
+
+def describe_sources(store: SegmentStore, index: int) -> list[tuple[Part, Part]]:
+    """Each true source of a segment beside the sum of the others; two sources make one pair."""
+    sources = SegmentStore(store.folder, store.split)[index].sources
+    ones = sources[: 1 if len(sources) == 2 else None]
+    total, rate = sources.sum(0), store.sample_rate
+    return [(describe(one, rate), describe(total - one, rate)) for one in ones]
+
+
+def describe_parts(path: Path, generated: str, sample_rate: int, n_samples: int) -> list[tuple[Part, Part]]:
+    """The generated components of a song, together, beside those that were kept."""
+    parts = read_clip(path, sample_rate, n_samples)
+    new = np.array([f"component_{i}" in generated.split("+") for i in range(len(parts))])
+    return [(describe(parts[new].sum(0), sample_rate), describe(parts[~new].sum(0), sample_rate))]
+
+
+def embed_all(
+    params: Params, manifest: pd.DataFrame, test: SegmentStore, train: SegmentStore
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Every clip (set, clip, track, half), and its statistics in each space, float64[n_clips, d]."""
+    tracks = [test.track(name) for name in test.names]
+    half = halves(tracks)
+    n_sources = len(test.sources)
+    others = [partners(tracks, shift) for shift in range(1, n_sources)]
+    chosen = sorted({test.names.index(name) for name in _songs(manifest, test)})
+    plain = [(i,) * n_sources for i in chosen]
+    sets = [
+        (TRAINING, train, [(i,) * n_sources for i in range(len(train))], ""),
+        (REFERENCE, test, [(i,) * n_sources for i in range(len(test))], ""),
+        (REAL, test, plain, ""),
+        ("codec", test, plain, "codec"),
+        ("noise", test, plain, "noise"),
+        ("shuffled components", test, [(i, *(other[i] for other in others)) for i in chosen], ""),
+    ]
+    clips: list[tuple] = []
+    calls: list[tuple] = []
+    for name, store, indices, treatment in sets:
+        for batch in _batches(indices):
+            calls.append((embed_segments, store, batch, treatment, params.seed, params.codec))
+        for first, *_ in indices:
+            clip = store.names[first]
+            clips.append((name, clip, store.track(clip), half.get(store.track(clip), -1)))
+    shape = test.sample_rate, test[0].mixture.size
+    for batch in _batches([GENERATED / file for file in manifest["file"]]):
+        calls.append((embed_files, batch, *shape, params.codec))
+    for number, line in enumerate(manifest.to_dict("records")):
+        track = test.track(line["segment"].split("+")[0]) if line["segment"] else line["clip"]
+        clips.append((line["set"], line["clip"], track, half.get(track, number % 2)))
+    results = list(_work(calls, "embedding"))
+    table = pd.DataFrame(clips, columns=["set", "clip", "track", "half"])
+    return table, {
+        space: np.concatenate([each[space] for each in results]) for space in params.generation.spaces
+    }
+
+
+def compare(clips: pd.DataFrame, statistics: dict[str, np.ndarray]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Embeddings of all but the training segments, and how near each clip is to one of those."""
+    embeddings, rows = [], []
+    of = {name: (clips["set"] == name).to_numpy() for name in clips["set"].unique()}
+    for space, values in statistics.items():
+        points = Projection.fit(values[of[TRAINING]])(values)
+        table = pd.DataFrame(points, columns=[f"e{i}" for i in range(points.shape[1])]).round(6)
+        table = pd.concat([clips.assign(space=space), table], axis=1)[[*EMBEDDING_COLUMNS, *table]]
+        embeddings.append(table[~of[TRAINING]])
+        for name, marked in of.items():
+            if name in (TRAINING, REFERENCE):
+                continue
+            for metric, value in memorisation(
+                points[of[TRAINING]], points[of[REFERENCE]], points[marked]
+            ).items():
+                lines = clips[marked].assign(space=space, metric=metric, value=value)
+                rows.append(lines[ROW_COLUMNS])
+    return pd.concat(embeddings, ignore_index=True), pd.concat(rows, ignore_index=True)
+
+
+def follow(manifest: pd.DataFrame, test: SegmentStore) -> pd.DataFrame:
+    """How well parts go together: of true songs, of partly generated ones, and of random pairs of either."""
+    shape = test.sample_rate, test[0].mixture.size
+    partial = manifest[manifest["kind"] == "partial"]
+    names = [REAL] * len(test) + list(partial["set"])
+    clips = [*test.names, *partial["clip"]]
+    tracks = [test.track(name) for name in [*test.names, *partial["segment"]]]
+    calls: list[tuple] = [(describe_sources, test, i) for i in range(len(test))]
+    for line in partial.to_dict("records"):
+        calls.append((describe_parts, GENERATED / line["parts"], line["generated"], *shape))
+    pairs = list(_work(calls, "describing parts"))
+    rows = []
+    for name in dict.fromkeys(names):
+        members = [i for i, each in enumerate(names) if each == name]
+        others = partners([tracks[i] for i in members])
+        for i, other in zip(members, others, strict=True):
+            for (new, kept), (_, strange) in zip(pairs[i], pairs[members[other]], strict=True):
+                for suffix, part in (("", kept), (", random pairs", strange)):
+                    for metric, value in agreement(new, part).items():
+                        rows.append((name + suffix, PARTS, metric, clips[i], tracks[i], value))
+    return pd.DataFrame(rows, columns=ROW_COLUMNS)
+
+
+def _songs(manifest: pd.DataFrame, test: SegmentStore) -> list[str]:
+    """The test segments that were rebuilt: real clips, as many as generated ones."""
+    songs = list(manifest.loc[manifest["kind"] == "reconstruction", "segment"])
+    for song in songs or [""]:
+        if song not in test.names:
+            raise UserError(
+                f"{GENERATED / 'manifest.csv'} has no reconstruction of test segments ({song or 'none'}): "
+                "run `dvc repro --force generate`"
+            )
+    return songs
+
+
+def _batches(items: list) -> Iterator[list]:
+    return (items[start : start + BATCH] for start in range(0, len(items), BATCH))
+
+
+def _work(calls: list[tuple], what: str) -> Iterator:
+    return tqdm(in_workers(_call, calls, "threading"), desc=what, total=len(calls), unit="call")
+
+
+def _call(function: Callable, *arguments: object) -> object:
+    return function(*arguments)
+
+
+@command
+def main() -> None:
+    params = load_params()
+    check_spaces(params.generation.spaces)
+    manifest = read_manifest()
+    test, train = SegmentStore(SEGMENTS, "test"), SegmentStore(SEGMENTS, "train")
+    embeddings, rows = compare(*embed_all(params, manifest, test, train))
+    rows = pd.concat([rows, follow(manifest, test)], ignore_index=True).round({"value": 6})
+    values = params.model_dump()
+    provenance = {
+        "data": test.fingerprint,
+        "generated": files_hash(GENERATED / "manifest.csv"),
+        "params": {"hash": values_hash(values), "values": values},
+        "code": code_version(),
+        "libraries": libraries(),
+        "machine": machine(),
+    }
+    with replacing(OUT) as temporary:
+        temporary.mkdir()
+        write_csv(temporary / "embeddings.csv", embeddings)
+        write_csv(temporary / "rows.csv", rows)
+        write_json(temporary / "provenance.json", provenance)
+    print(
+        f"{OUT}: {embeddings['clip'].nunique()} clips of {embeddings['set'].nunique()} sets in the spaces "
+        f"{', '.join(params.generation.spaces)} ({', '.join(WITHOUT_WEIGHTS)}: their weights do not ship)"
+    )
+
+
+if __name__ == "__main__":
+    main()

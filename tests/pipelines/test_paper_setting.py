@@ -1,0 +1,93 @@
+"""The paper's setting at its full sizes on very little data, for three sources, with random EnCodec weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from pipelines import (
+    cost,
+    data,
+    generate,
+    latents,
+    references,
+    score,
+    segments,
+    separate,
+    tables,
+    train_decomposition,
+    train_prior,
+)
+from pipelines.preset import merge
+from ucr.codecs.encodec import untrained
+from ucr.files import read_json
+from ucr.params import read_yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ["drums", "bass", "piano"]
+METHODS = {
+    "mixture": {"needs": "segments"},
+    "codec_oracle": {"needs": "segments"},
+    "hpss": {"needs": "segments"},
+    "ucr": {"needs": "models/decomposition", "steps": 2},
+    "ucr_pretrained": {"needs": str(ROOT / "ucr" / "weights"), "steps": 1},
+}
+ONE_STEP = {"optim": {"steps": 1, "batch": 2, "validate_every": 1}}
+
+
+def write_weights(path: Path) -> None:
+    """EnCodec's architecture, with codebooks that hold something."""
+    torch.manual_seed(0)
+    model = untrained("encodec_24khz")
+    for layer in model.quantizer.vq.layers:
+        layer._codebook.embed.normal_(std=0.3)
+    save_file({name: value.clone() for name, value in model.state_dict().items()}, path)
+
+
+@pytest.mark.slow
+def test_the_papers_setting_runs_for_three_sources(tmp_path, monkeypatch, make_track):
+    monkeypatch.chdir(tmp_path)
+    for number, split in enumerate(["train", "validation", "test"], start=1):
+        stems = {f"S{i:02d}": (name.title(), 0.1) for i, name in enumerate(SOURCES)}
+        make_track(
+            tmp_path / "slakh2100_flac_redux" / split / f"Track{number:05d}", stems, 44100, seconds=7.5
+        )
+    write_weights(tmp_path / "encodec.safetensors")
+    paper = merge(read_yaml(ROOT / "params.yaml"), read_yaml(ROOT / "params" / "paper.yaml"))
+    small = {
+        "sources": SOURCES,
+        "codec": {"weights": "encodec.safetensors"},
+        "decomposition": ONE_STEP,
+        "prior": ONE_STEP,
+        "generation": {"count": 1, "prior_steps": 2, "steps": 2},
+        "methods": METHODS,
+    }
+    Path("params.yaml").write_text(yaml.safe_dump(merge(paper, small)))
+    for stage in (data, segments, latents, references, train_decomposition, train_prior, generate):
+        stage.main()
+    for method in METHODS:
+        monkeypatch.setattr("sys.argv", ["stage", method])
+        for stage in (separate, score, cost):
+            stage.main()
+    tables.main()
+
+    assert read_json("models/decomposition/card.json")["parameters"] > 15e6
+    assert len(pd.read_csv("generated/manifest.csv")) == 1 + 7  # a reconstruction, and each set of components
+    scores = pd.read_csv("reports/tables/separation.csv").query(
+        "metric == 'si_sdr' and reference == 'waveform'"
+    )
+    assert set(scores["source"]) == set(SOURCES)
+    counts = scores.groupby("method")[["n", "n_failed"]].first()
+    assert counts.loc["hpss"].tolist() == [0, 1]
+    assert (counts.drop("hpss")["n"] == 1).all()
+    rows = pd.read_csv("scores/hpss/rows.csv")
+    assert rows["status"].eq("failed").all()
+    assert rows["reason"].str.contains("3").all()
+    costs = pd.read_csv("reports/tables/cost.csv").set_index("method")
+    assert "3" in costs.loc["hpss", "failed"]
+    assert costs.loc["ucr", "train_steps"] == 1
