@@ -1,12 +1,13 @@
 # make repro   every result with params.yaml; make repro PARAMS=params/smoke.yaml: with those differences from it
 # make test    the fast tests
 # make check   these, the slow ones, the linter and the type checker
+# make docs    docs/api/index.html: the reference of `import ucr`, of the method and of the contracts
 PARAMS ?= params.yaml
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test slow lint check install
+.PHONY: repro test slow lint check docs install
 
 repro: install
 	$(BIN)/python -m pipelines.preset $(PARAMS) -- $(BIN)/dvc repro
@@ -21,6 +22,11 @@ lint: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 check: lint test slow
+
+docs: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python -c 'import ucr, pdoc.__main__ as pdoc; [getattr(ucr, name) for name in ucr.__all__]; \
+	pdoc.cli(["--docformat", "numpy", "--output-directory", "docs/api", "ucr", "!ucr.cli", "baselines.base", "eval"])'
 
 install: .venv/installed
 

@@ -31,6 +31,7 @@ def peak_mb(folder, minutes):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_memory_does_not_grow_with_the_song(tmp_path):
     """Twenty minutes take no more than two, up to what allocators scatter: an hour stays far under 2 GB."""
     short, long = peak_mb(tmp_path, 2), peak_mb(tmp_path, 20)
