@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from baselines import ucr
 from baselines._spectrogram import apply_masks, ratio_masks, stft
+from baselines._ucr import PAPER, Decomposition
 from baselines.base import Meta
 
 META = Meta(
     name="ucr_masked",
     kind="ours",
-    paper=ucr.META.paper,
+    paper=PAPER,
     summary="The estimates of `ucr`, scaled by least squares, as ratio masks on the mixture.",
 )
 
@@ -41,7 +41,7 @@ def masked(mixture: np.ndarray, estimates: np.ndarray, n_fft: int = 2048, hop: i
     return apply_masks(stft(mixture, n_fft, hop), masks, len(mixture), n_fft, hop)
 
 
-class Method(ucr.Method):
+class Method(Decomposition):
     """`ucr`, then `masked`; takes the options of `ucr`."""
 
     def separate_batch(self, mixtures: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:

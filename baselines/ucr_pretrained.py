@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines import ucr
+from baselines._ucr import PAPER, Decomposition
 from baselines.base import Meta
 from ucr.params import Params
 from ucr.weights import tasks
@@ -14,12 +14,12 @@ from ucr.weights import tasks
 META = Meta(
     name="ucr_pretrained",
     kind="ours",
-    paper=ucr.META.paper,
+    paper=PAPER,
     summary="`ucr` from shipped weights, trained longer and on more songs (their card says how).",
 )
 
 
-class Method(ucr.Method):
+class Method(Decomposition):
     """`ucr` with the weights of the run's task in the folder `needs`; takes the options of `ucr`."""
 
     missing = ""

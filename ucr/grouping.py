@@ -72,6 +72,40 @@ def struck_share(magnitudes: np.ndarray) -> np.ndarray:
     return np.divide(struck, total, out=np.full_like(struck, 0.5), where=total > 0)
 
 
+def name_components(sources: list[str], components: np.ndarray) -> list[str] | None:
+    """Which source each component is, by how it sounds: drums are the most struck, bass the lowest of the others.
+
+    Parameters
+    ----------
+    sources
+        Of the task.
+    components : float32[n_mixtures, n_components, bands, frames]
+        Magnitudes of separated mixtures.
+
+    Returns
+    -------
+    list of str or None
+        A source for each component; None where these two rules leave more than one source without a name.
+    """
+    n_components = components.shape[1]
+    energy = components.sum(axis=(0, 2, 3))
+    left, names = list(range(n_components)), [""] * n_components
+    if "drums" in sources:
+        shares = np.stack([[struck_share(each) for each in parts] for parts in components])
+        struck = (shares * components).sum(axis=(0, 2, 3)) / np.maximum(energy, TINY)
+        names[left.pop(int(np.argmax(struck)))] = "drums"
+    if "bass" in sources:
+        bands = np.arange(components.shape[2])[:, None]
+        height = (bands * components).sum(axis=(0, 2, 3)) / np.maximum(energy, TINY)
+        names[left.pop(int(np.argmin(height[left])))] = "bass"
+    others = [source for source in sources if source not in ("drums", "bass")]
+    if len(others) > 1:
+        return None
+    for place, source in zip(left, others, strict=True):
+        names[place] = source
+    return names
+
+
 def recurring_shares(
     magnitudes: np.ndarray, percussive: np.ndarray, n_components: int, seed: int
 ) -> np.ndarray:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from ucr.grouping import factorise, group, struck_share
+from ucr.grouping import factorise, group, name_components, struck_share
 
 
 @pytest.fixture
@@ -53,3 +53,17 @@ def test_factors_of_a_low_rank_matrix_rebuild_it():
     assert (spectra >= 0).all()
     assert (activations >= 0).all()
     torch.testing.assert_close(spectra @ activations, matrix, atol=0.03, rtol=0.03)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_components_are_named_by_how_they_sound(order):
+    clicks, low, high = np.full((3, 2, 64, 200), 1e-3, np.float32)
+    clicks[:, 5:, 10::40] = 1.0
+    low[:, 8] = 1.0
+    high[:, 30] = 1.0
+    sounds = {"drums": clicks, "bass": low, "piano": high}
+    names = [list(sounds)[place] for place in order]
+    components = np.stack([sounds[name] for name in names], axis=1)
+    assert name_components(["drums", "bass", "piano"], components) == names
+    assert name_components(["bass", "drums", "guitar"], components)[names.index("piano")] == "guitar"
+    assert name_components(["drums", "piano", "guitar"], components) is None

@@ -5,7 +5,7 @@
     python -m ucr.weights ship
 
 `verify` separates the test split of the task's segments again and compares with the card's scores; `ship`
-measures `models/decomposition` in the same way and puts it in place. Both need the task's segments:
+measures `models/decomposition` in the same way and puts it and `models/prior` in place. Both need the task's segments:
 `python -m pipelines.preset params/weights/TASK.yaml -- dvc repro segments` makes them.
 """
 
@@ -17,6 +17,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from baselines import ucr as baseline
@@ -25,13 +26,16 @@ from eval.scores import score_segments
 from ucr.decomposition import load_decomposition
 from ucr.errors import UserError, command
 from ucr.files import read_json, replacing, write_json
+from ucr.grouping import name_components
 from ucr.models import CARD, WEIGHTS
 from ucr.params import load_params
+from ucr.prior import load_prior
 from ucr.segments import SegmentStore
 from ucr.weights import FOLDER, tasks
 
 SEGMENTS = Path("segments")
 TRAINED = Path("models/decomposition")
+PRIOR = Path("models/prior")
 TOLERANCE_DB = 0.02  # another processor's rounding; measured scores are rounded to 0.001 dB
 BATCH = 8
 METRICS = ("si_sdr", "si_sir", "si_sar")
@@ -102,11 +106,25 @@ def verify(task: str) -> None:
                 )
 
 
-def ship(trained: Path = TRAINED, folder: Path = FOLDER) -> Path:
-    """Put trained weights among the shipped ones, with a card that says how well they separate."""
+@torch.no_grad()
+def component_names(weights: Path, folder: Path = SEGMENTS) -> list[str] | None:
+    """Names of the components by how they sound in the validation split's mixtures; None if they can't be told."""
+    model, setting, _ = load_decomposition(weights)
+    if not model.additive:
+        return None
+    codec = setting.make_codec(weights, torch.device("cpu"))
+    mixtures = torch.from_numpy(np.stack([segment.mixture for segment in SegmentStore(folder, "validation")]))
+    components = model.separate(codec.encode(mixtures), steps=1)
+    return name_components(setting.sources, components.numpy() ** (1 / model.power))
+
+
+def ship(trained: Path = TRAINED, prior: Path = PRIOR, folder: Path = FOLDER) -> Path:
+    """Put trained weights among the shipped ones, with a card that says how well they separate, and their prior."""
     _, setting, card = load_decomposition(trained)
+    load_prior(prior, card["sha256"])
     task = "+".join(setting.sources)
     card = card | {
+        "components": component_names(trained),
         "params_file": f"params/weights/{task}.yaml",
         "code": code_version(),
         "hours": round(card["last"]["seconds"] / 3600, 3),
@@ -118,6 +136,9 @@ def ship(trained: Path = TRAINED, folder: Path = FOLDER) -> Path:
         temporary.mkdir()
         shutil.copy(trained / WEIGHTS, temporary / WEIGHTS)
         write_json(temporary / CARD, card)
+        (temporary / prior.name).mkdir()
+        for name in (WEIGHTS, CARD):
+            shutil.copy(prior / name, temporary / prior.name / name)
     return folder / task
 
 
@@ -126,7 +147,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m ucr.weights", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="tasks and their cards' scores")
-    commands.add_parser("ship", help=f"put {TRAINED} among the shipped weights")
+    commands.add_parser("ship", help=f"put {TRAINED} and {PRIOR} among the shipped weights")
     checking = commands.add_parser("verify", help="measure again and compare with the card")
     checking.add_argument(
         "task", nargs="?", default=load_params().task if Path("params.yaml").is_file() else None
