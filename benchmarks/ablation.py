@@ -22,7 +22,7 @@ import torch
 from baselines import ucr
 from eval.scores import score_segments
 from pipelines.preset import merge
-from pipelines.train_decomposition import make_setting, train_rounds
+from pipelines.train_decomposition import guess, make_job, make_setting
 from ucr.codecs import make_codec
 from ucr.errors import UserError, command
 from ucr.files import write_csv
@@ -30,7 +30,7 @@ from ucr.latents import LatentStore, open_latents, write_latents
 from ucr.models import save_model
 from ucr.params import PARAMS_FILE, Params, check_params, read_yaml
 from ucr.segments import SegmentStore
-from ucr.training import RUNS, finish
+from ucr.training import RUNS, finish, train
 
 VARIANTS = Path("benchmarks/ablation.yaml")
 TABLE = Path("reports/ablation.csv")
@@ -73,12 +73,13 @@ def run(variant: str, changes: dict, seed: int) -> dict:
     setting = make_setting(params, training.meta)
     model = setting.build()
     began = time.monotonic()
-    jobs, history = train_rounds(params, model, setting, training, validation, torch.device("cpu"))
+    groups = guess(params, training, model.power) if params.decomposition.guided else None
+    job = make_job(params, model, setting, training, validation, groups)
+    history = train(job, torch.device("cpu"))
     seconds = round(time.monotonic() - began)
     folder = RUNS / f"ablation-{variant}-{seed}"
     save_model(folder, model, setting.to_config(), {})
-    for job in jobs:
-        finish(job)
+    finish(job)
     method = ucr.Method(steps=1)
     method.load(folder, params)
     last = {name: round(history[-1][name], 4) for name in ("validation_loss", "remix_consistency_db")}
@@ -88,7 +89,7 @@ def run(variant: str, changes: dict, seed: int) -> dict:
         "seed": seed,
         "task": params.task,
         "params": json.dumps(changes),
-        "steps": sum(job.steps for job in jobs),
+        "steps": job.steps,
         "seconds": seconds,
         **last,
         **scores(method, SegmentStore(SEGMENTS, "validation")),

@@ -33,11 +33,10 @@ def model_card(params: Params, job: Job, history: list[dict], device: torch.devi
     }
 
 
-def save_training(folder: Path, jobs: list[Job], config: dict, card: dict, history: list[dict]) -> None:
-    """Write what the last of `jobs` trained, its card and training curve as one folder, then drop the resume states."""
+def save_training(folder: Path, job: Job, config: dict, card: dict, history: list[dict]) -> None:
+    """Write weights, card and training curve as one folder, then drop the resume state."""
     with replacing(folder) as temporary:
         temporary.mkdir()
-        save_model(temporary, jobs[-1].module, config, card)
+        save_model(temporary, job.module, config, card)
         write_csv(temporary / "training.csv", pd.DataFrame(history))
-    for job in jobs:
-        finish(job)
+    finish(job)

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from scipy.interpolate import interp1d
 from torch import Tensor
-from tqdm import tqdm
 
 from pipelines._training import model_card, save_training
 from ucr.codecs import make_codec
@@ -22,7 +21,6 @@ from ucr.training import Job, train
 
 OUT = Path("models/decomposition")
 VALIDATION_CROPS = 64
-BATCH = 16
 REMIX_DB = 4.0
 TONE_POINTS = 7
 
@@ -123,22 +121,6 @@ def guess(params: Params, store: LatentStore, power: float) -> np.ndarray:
     return group(mixtures, power, len(params.sources), "drums" in params.sources, params.seed)
 
 
-@torch.no_grad()
-def regroup(model: DecompositionModel, store: LatentStore, device: torch.device) -> np.ndarray:
-    """What a trained model makes of every mixture of a split: float16[segments, n, channels, frames].
-
-    The mixture's magnitudes are shared in proportion to the squares of the components', so that they add up.
-    """
-    groups = []
-    for start in tqdm(range(0, len(store), BATCH), desc="separating mixtures", unit="batch"):
-        items = range(start, min(start + BATCH, len(store)))
-        mixtures = torch.from_numpy(np.stack([store.mixture(i) for i in items])).to(device)
-        strength = model.separate(mixtures, steps=1) ** (2 / model.power) + 1e-9
-        shares = strength / strength.sum(dim=1, keepdim=True)
-        groups.append((shares**model.power * mixtures[:, None]).half().cpu().numpy())
-    return np.concatenate(groups)
-
-
 def make_job(
     params: Params,
     model: DecompositionModel,
@@ -146,9 +128,8 @@ def make_job(
     training: LatentStore,
     validation: LatentStore,
     groups: np.ndarray | None,
-    number: int = 0,
 ) -> Job:
-    """Round `number` of the training of `model`, guided by `groups` where `params` say so."""
+    """The training of `model`, guided by `groups` where `params` say so."""
     optim = params.decomposition.optim
     length = min(optim.crop, training.frames)
     held_out = crops(
@@ -185,41 +166,8 @@ def make_job(
         optim=optim,
         steps=steps,
         seed=params.seed,
-        identity={"setting": setting.to_config(), "latents": training.meta, "round": number},
+        identity={"setting": setting.to_config(), "latents": training.meta},
     )
-
-
-def train_rounds(
-    params: Params,
-    model: DecompositionModel,
-    setting: Setting,
-    training: LatentStore,
-    validation: LatentStore,
-    device: torch.device,
-) -> tuple[list[Job], list[dict[str, float]]]:
-    """Train `model` in place: first on a blind grouping, then, a round at a time, on its own separations.
-
-    Remixes of its own separations hold fewer errors than those of the grouping, and errors that they do hold
-    are not those of the mixture they come to lie in (Tzinis et al., *RemixIT*, IEEE JSTSP 16(6), 2022).
-
-    Returns
-    -------
-    jobs, history
-        What was trained, and the rows of all rounds, with steps and seconds counted on.
-    """
-    jobs: list[Job] = []
-    history: list[dict[str, float]] = []
-    groups = guess(params, training, model.power) if params.decomposition.guided else None
-    for number in range(params.decomposition.rounds):
-        if number:
-            groups = regroup(model, training, device)
-        jobs.append(make_job(params, model, setting, training, validation, groups, number))
-        before = history[-1] if history else {"step": 0, "seconds": 0.0}
-        rows = train(jobs[-1], device)
-        history += [
-            row | {name: round(row[name] + before[name], 3) for name in ("step", "seconds")} for row in rows
-        ]
-    return jobs, history
 
 
 @command
@@ -233,9 +181,11 @@ def main() -> None:
     setting = make_setting(params, training.meta)
     model = setting.build()
     device = default_device()
-    jobs, history = train_rounds(params, model, setting, training, validation, device)
-    card = model_card(params, jobs[-1], history, device, "decomposition model: encoders and shared denoiser")
-    save_training(OUT, jobs, setting.to_config(), card, history)
+    groups = guess(params, training, model.power) if params.decomposition.guided else None
+    job = make_job(params, model, setting, training, validation, groups)
+    history = train(job, device)
+    card = model_card(params, job, history, device, "decomposition model: encoders and shared denoiser")
+    save_training(OUT, job, setting.to_config(), card, history)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def main() -> None:
     )
     history = train(job, device)
     save_training(
-        OUT, [job], config, model_card(params, job, history, device, "prior over component latents"), history
+        OUT, job, config, model_card(params, job, history, device, "prior over component latents"), history
     )
 
 

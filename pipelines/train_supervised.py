@@ -131,7 +131,7 @@ def main() -> None:
     device = default_device()
     history = train(job, device)
     card = model_card(params, job, history, device, f"{name}, supervised baseline, trained on true sources")
-    save_training(OUT / name, [job], config, card, history)
+    save_training(OUT / name, job, config, card, history)
 
 
 if __name__ == "__main__":

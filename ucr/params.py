@@ -148,11 +148,10 @@ class DecompositionParams(Section):
 
     `composition` joins the components' outputs into the mixture. `normalise` brings latents to one
     scale: by the `dataset`'s statistics, by each mixture's own `level`, or not at all (`none`, the
-    paper's). For the `guided` share of each round, from its start, components are also drawn to a blind
+    paper's). For the `guided` share of the training, from its start, components are also drawn to a blind
     grouping of the mixture (`ucr.grouping`), and a share `remix` of its crops puts such components of
     different mixtures together, their tones changed by `equalise` dB (a standard deviation); 0, the
-    paper's, is composition alone. There are `rounds` of `optim.steps`: the first learns from the
-    grouping, each further one from the model's own separations of the training mixtures.
+    paper's, is composition alone.
     """
 
     composition: Literal["mean", "magnitude_sum"]
@@ -160,7 +159,6 @@ class DecompositionParams(Section):
     guided: float = Field(ge=0, le=1)
     remix: float = Field(ge=0, le=1)
     equalise: float = Field(ge=0)
-    rounds: int = Field(gt=0)
     encoder: EncoderParams
     denoiser: UNetParams
     iadb: IadbParams
@@ -170,8 +168,6 @@ class DecompositionParams(Section):
     def _variant_fits(self) -> DecompositionParams:
         if self.composition == "magnitude_sum" and self.iadb.variant == "d":
             raise ValueError("magnitude_sum composes clean latents: it needs iadb.variant c")
-        if self.rounds > 1 and not self.guided:
-            raise ValueError("further rounds learn from separations: they need guided above 0")
         if self.guided and self.composition != "magnitude_sum":
             raise ValueError("guided groups magnitudes: it needs composition magnitude_sum")
         return self
