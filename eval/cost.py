@@ -115,13 +115,6 @@ def size_on_disk_mb(needs: Path) -> float:
     return sum(path.stat().st_size for path in needs.glob("*.safetensors")) / 1e6
 
 
-def probe_signal(n_signals: int, seconds: float, sample_rate: int) -> np.ndarray:
-    """Pink-ish noise, for counting operations: float32[n_signals, n_samples]."""
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal((n_signals, round(seconds * sample_rate))).cumsum(axis=1)
-    return (0.1 * noise / np.abs(noise).max(axis=1, keepdims=True)).astype(np.float32)
-
-
 def cost_table(costs: dict[str, dict]) -> pd.DataFrame:
     """One row a method of what `pipelines.cost` measured.
 

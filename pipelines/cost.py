@@ -30,16 +30,17 @@ def measure(name: str, params: Params) -> dict:
         needs = needs / params.task
     store = work.store
     rate, n_sources = store.sample_rate, len(store.sources)
-    segments = [store[i % len(store)] for i in range(BATCH)]
-    mixtures = np.stack([segment.mixture for segment in segments])
-    seconds = mixtures.shape[-1] / rate
+    sources = np.stack([store[i % len(store)].sources for i in range(BATCH)])
+    seconds = sources.shape[-1] / rate
 
-    def separate(count: int) -> None:
+    def separate(count: int, seconds: float = seconds) -> None:
+        references = sources[:count, :, : round(seconds * rate)].copy()
+        mixtures = references.mean(axis=1)
         if work.meta.kind == "oracle":
-            for segment in segments[:count]:
-                work.method.separate(segment.mixture, rate, n_sources, segment.sources)
+            for mixture, true in zip(mixtures, references, strict=True):
+                work.method.separate(mixture, rate, n_sources, true)
         else:
-            work.method.separate_batch(mixtures[:count], rate, n_sources)
+            work.method.separate_batch(mixtures, rate, n_sources)
 
     result: dict = {"method": name, "kind": work.meta.kind, "failed": ""}
     try:
@@ -58,9 +59,7 @@ def measure(name: str, params: Params) -> dict:
     result["parameters"] = cost.parameter_count(work.method)
     result["macs_per_second"] = None
     if result["parameters"]:
-        second = cost.probe_signal(1, 1.0, rate)
-        macs = cost.multiply_accumulates(lambda: work.method.separate_batch(second, rate, n_sources))
-        result["macs_per_second"] = macs
+        result["macs_per_second"] = cost.multiply_accumulates(lambda: separate(1, seconds=1.0))
     result |= cost.training_cost(needs, params.cost.watts)
     result["size_on_disk_mb"] = round(cost.size_on_disk_mb(needs), 3)
     return result
