@@ -31,12 +31,12 @@ from ucr.models import save_model
 from ucr.params import PARAMS_FILE, Params, check_params, read_yaml
 from ucr.segments import SegmentStore
 from ucr.training import RUNS, finish, train
+from ucr.weights import FOLDER
 
 VARIANTS = Path("benchmarks/ablation.yaml")
 TABLE = Path("reports/ablation.csv")
 STEPS = Path("reports/steps.csv")
 SEGMENTS = Path("segments")
-MODEL = Path("models/decomposition")
 BATCH = 8
 
 
@@ -108,13 +108,13 @@ def add_runs(variants: dict[str, dict], seeds: list[int]) -> None:
 
 
 def step_scores(steps: list[int]) -> pd.DataFrame:
-    """Score of `models/decomposition` against sampling steps, with the time that they take."""
+    """Score of the shipped weights against sampling steps, with the time that they take."""
     params = check_params(read_yaml(PARAMS_FILE))
     store = SegmentStore(SEGMENTS, "validation")
     rows = []
     for count in steps:
         method = ucr.Method(steps=count)
-        method.load(MODEL, params)
+        method.load(FOLDER / params.task, params)
         began = time.monotonic()
         found = scores(method, store)
         factor = (time.monotonic() - began) / (len(store) * params.segments.seconds)
@@ -136,7 +136,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__.split("\n")[0])
     parser.add_argument("variants", nargs="*", help=f"keys of {VARIANTS}; all by default")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--steps", nargs="+", type=int, help=f"measure {MODEL} with so many sampling steps")
+    parser.add_argument(
+        "--steps", nargs="+", type=int, help="measure the shipped weights with so many sampling steps instead"
+    )
     arguments = parser.parse_args()
     if arguments.steps:
         table = step_scores(arguments.steps)
