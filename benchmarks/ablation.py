@@ -98,13 +98,13 @@ def run(variant: str, changes: dict, seed: int) -> dict:
 
 def add_runs(variants: dict[str, dict], seeds: list[int]) -> None:
     """Run what the table lacks and write it after each run."""
-    table = pd.read_csv(TABLE) if TABLE.is_file() else pd.DataFrame(columns=["run"])
+    rows = pd.read_csv(TABLE).to_dict("records") if TABLE.is_file() else []
     for seed in seeds:
         for variant, changes in variants.items():
-            if f"{variant}-{seed}" not in set(table["run"]):
-                table = pd.concat([table, pd.DataFrame([run(variant, changes, seed)])], ignore_index=True)
-                write_csv(TABLE, table)
-                print(table.tail(1).drop(columns="params").to_string(index=False, header=True))
+            if f"{variant}-{seed}" not in {row["run"] for row in rows}:
+                rows.append(run(variant, changes, seed))
+                write_csv(TABLE, pd.DataFrame(rows))
+                print(pd.DataFrame(rows[-1:]).drop(columns="params").to_string(index=False))
 
 
 def step_scores(steps: list[int]) -> pd.DataFrame:
