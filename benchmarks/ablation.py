@@ -50,19 +50,22 @@ def latents(params: Params, splits: tuple[str, ...]) -> list[LatentStore]:
     return [open_latents(folder, split, codec, params.sources) for split in splits]
 
 
-def scores(method: ucr.Method, store: SegmentStore) -> dict[str, float]:
-    """Mean SI-SDR and SI-SIR over the segments of a split, in dB, as `si_sdr_drums` and so on."""
+def scores(method: ucr.Method, store: SegmentStore) -> tuple[dict[str, float], float]:
+    """Mean SI-SDR and SI-SIR over a split, in dB, as `si_sdr_drums` and so on, and the seconds that separating took."""
     values: dict[str, list[float]] = {}
+    seconds = 0.0
     for start in range(0, len(store), BATCH):
         batch = [store[i] for i in range(start, min(start + BATCH, len(store)))]
         mixtures = np.stack([segment.mixture for segment in batch])
         references = np.stack([segment.sources for segment in batch])
+        began = time.perf_counter()
         estimates = method.separate_batch(mixtures, store.sample_rate, len(store.sources))
+        seconds += time.perf_counter() - began
         for rows in score_segments(references, estimates, mixtures, store.sample_rate, ordered=False):
             for row in rows:
                 if row.metric in ("si_sdr", "si_sir"):
                     values.setdefault(f"{row.metric}_{store.sources[row.source]}", []).append(row.value)
-    return {name: round(float(np.nanmean(each)), 3) for name, each in values.items()}
+    return {name: round(float(np.nanmean(each)), 3) for name, each in values.items()}, seconds
 
 
 def run(variant: str, changes: dict, seed: int) -> dict:
@@ -92,7 +95,7 @@ def run(variant: str, changes: dict, seed: int) -> dict:
         "steps": job.steps,
         "seconds": seconds,
         **last,
-        **scores(method, SegmentStore(SEGMENTS, "validation")),
+        **scores(method, SegmentStore(SEGMENTS, "validation"))[0],
     }
 
 
@@ -115,16 +118,14 @@ def step_scores(steps: list[int]) -> pd.DataFrame:
     for count in steps:
         method = ucr.Method(steps=count)
         method.load(FOLDER / params.task, params)
-        began = time.monotonic()
-        found = scores(method, store)
-        factor = (time.monotonic() - began) / (len(store) * params.segments.seconds)
+        found, seconds = scores(method, store)
         rows += [
             {
                 "steps": count,
                 "source": source,
                 "si_sdr": found[f"si_sdr_{source}"],
                 "si_sir": found[f"si_sir_{source}"],
-                "real_time_factor": round(factor, 5),
+                "real_time_factor": round(seconds / (len(store) * params.segments.seconds), 5),
             }
             for source in store.sources
         ]
