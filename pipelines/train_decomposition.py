@@ -9,7 +9,7 @@ import torch
 from scipy.interpolate import interp1d
 from torch import Tensor
 
-from pipelines._training import model_card, save_training
+from pipelines._training import fit_threads, model_card, save_training
 from ucr.codecs import make_codec
 from ucr.decomposition import DecompositionModel, Setting
 from ucr.errors import command
@@ -183,6 +183,7 @@ def main() -> None:
     device = default_device()
     groups = guess(params, training, model.power) if params.decomposition.guided else None
     job = make_job(params, model, setting, training, validation, groups)
+    fit_threads(model)
     history = train(job, device)
     card = model_card(params, job, history, device, "decomposition model: encoders and shared denoiser")
     save_training(OUT, job, setting.to_config(), card, history)

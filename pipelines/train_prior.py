@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pipelines._training import model_card, save_training
+from pipelines._training import fit_threads, model_card, save_training
 from ucr.codecs import make_codec
 from ucr.decomposition import DecompositionModel, load_decomposition
 from ucr.errors import command
@@ -75,6 +75,7 @@ def main() -> None:
         seed=params.seed,
         identity=config,
     )
+    fit_threads(model)
     history = train(job, device)
     save_training(
         OUT, job, config, model_card(params, job, history, device, "prior over component latents"), history
