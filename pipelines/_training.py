@@ -15,7 +15,6 @@ from ucr.models import save_model
 from ucr.params import Params
 from ucr.training import Job, finish
 
-
 SMALL = 4_000_000  # parameters
 
 
