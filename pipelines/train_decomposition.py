@@ -167,6 +167,7 @@ def make_job(
         steps=steps,
         seed=params.seed,
         identity={"setting": setting.to_config(), "latents": training.meta},
+        cpu_bfloat16=True,
     )
 
 

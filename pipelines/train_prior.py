@@ -74,6 +74,7 @@ def main() -> None:
         steps=optim.total_steps(len(training)),
         seed=params.seed,
         identity=config,
+        cpu_bfloat16=True,
     )
     fit_threads(model)
     history = train(job, device)
