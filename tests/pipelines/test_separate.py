@@ -189,7 +189,7 @@ MISTAKES = {
         "mixture", lambda project: cut_short(project / "segments/test.lmdb"),
         "segments/test.lmdb is cut short: delete its folder and run its stage again",
     ),
-    "no folder": ("mixture", lambda project: (project / "estimates").write_text(""), "estimates: File exists"),
+    "no folder": ("mixture", lambda project: (project / "estimates").write_text(""), "in the way of estimates"),
 }  # fmt: skip
 
 
