@@ -4,7 +4,7 @@ The names here are the functions behind the program `ucr`:
 
 >>> import ucr
 >>> ucr.separate("song.mp3", "stems")  # doctest: +SKIP
-{'component_0': Path('stems/song/component_0.wav'), 'component_1': Path('stems/song/component_1.wav')}
+{'drums': Path('stems/song/drums.wav'), 'bass': Path('stems/song/bass.wav')}
 
 `load_separator` and `load_recomposer` give the models themselves, for audio in memory; `UserError` is
 what every mistake that the caller can mend raises, in one sentence.

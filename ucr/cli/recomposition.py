@@ -62,7 +62,7 @@ def recombine(
 
     \b
     ucr recombine a.mp3 b.mp3 -o both.wav
-    ucr recombine a.mp3 b.mp3 -o both.wav --take component_0
+    ucr recombine a.mp3 b.mp3 -o both.wav --take drums
     """
     import ucr
 

@@ -52,15 +52,15 @@ def separate(
 
     \b
     ucr separate song.mp3 -o stems
-        writes stems/song/component_0.wav and component_1.wav
+        writes stems/song/drums.wav and bass.wav
     ucr separate *.flac -o stems --task drums+piano
     ucr separate song.wav -o stems --method nmf --task drums+bass+piano
         a blind method, into three components
     ucr separate song.wav -o stems --method conv_tasnet --weights models/conv_tasnet
         a method that `make repro` trained
 
-    Methods that learn from mixtures alone, or not at all, don't know which component is which source: their
-    stems are called component_0 and so on, unless the weights' card says more.
+    The shipped weights' cards name their components by how they sound: the most struck is called drums, the lowest
+    of the others bass. Blind methods, and weights without such names, call their stems component_0 and so on.
 
     Long songs go through the method in overlapping windows of 7 s; memory does not grow with the length. The
     method hears the mean of the channels at its own rate (24 kHz); every channel is shared in the same way.
