@@ -15,12 +15,11 @@ import json
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
 from baselines import ucr
-from eval.scores import score_segments
+from eval.quick import mean_si_scores
 from pipelines.preset import merge
 from pipelines.train_decomposition import guess, make_job, make_setting
 from ucr.codecs import make_codec
@@ -37,7 +36,7 @@ VARIANTS = Path("benchmarks/ablation.yaml")
 TABLE = Path("reports/ablation.csv")
 STEPS = Path("reports/steps.csv")
 SEGMENTS = Path("segments")
-BATCH = 8
+METRICS = ("si_sdr", "si_sir")
 
 
 def latents(params: Params, splits: tuple[str, ...]) -> list[LatentStore]:
@@ -48,24 +47,6 @@ def latents(params: Params, splits: tuple[str, ...]) -> list[LatentStore]:
     if not folder.is_dir():
         write_latents(folder, segments, codec, params.codec.model_dump(), RUNS)
     return [open_latents(folder, split, codec, params.sources) for split in splits]
-
-
-def scores(method: ucr.Method, store: SegmentStore) -> tuple[dict[str, float], float]:
-    """Mean SI-SDR and SI-SIR over a split, in dB, as `si_sdr_drums` and so on, and the seconds that separating took."""
-    values: dict[str, list[float]] = {}
-    seconds = 0.0
-    for start in range(0, len(store), BATCH):
-        batch = [store[i] for i in range(start, min(start + BATCH, len(store)))]
-        mixtures = np.stack([segment.mixture for segment in batch])
-        references = np.stack([segment.sources for segment in batch])
-        began = time.perf_counter()
-        estimates = method.separate_batch(mixtures, store.sample_rate, len(store.sources))
-        seconds += time.perf_counter() - began
-        for rows in score_segments(references, estimates, mixtures, store.sample_rate, ordered=False):
-            for row in rows:
-                if row.metric in ("si_sdr", "si_sir"):
-                    values.setdefault(f"{row.metric}_{store.sources[row.source]}", []).append(row.value)
-    return {name: round(float(np.nanmean(each)), 3) for name, each in values.items()}, seconds
 
 
 def run(variant: str, changes: dict, seed: int) -> dict:
@@ -85,6 +66,7 @@ def run(variant: str, changes: dict, seed: int) -> dict:
     finish(job)
     method = ucr.Method(steps=1)
     method.load(folder, params)
+    means, _ = mean_si_scores(method.separate_batch, SegmentStore(SEGMENTS, "validation"))
     last = {name: round(history[-1][name], 4) for name in ("validation_loss", "remix_consistency_db")}
     return {
         "run": f"{variant}-{seed}",
@@ -95,7 +77,7 @@ def run(variant: str, changes: dict, seed: int) -> dict:
         "steps": job.steps,
         "seconds": seconds,
         **last,
-        **scores(method, SegmentStore(SEGMENTS, "validation"))[0],
+        **{f"{metric}_{source}": means[metric][source] for metric in METRICS for source in params.sources},
     }
 
 
@@ -118,13 +100,12 @@ def step_scores(steps: list[int]) -> pd.DataFrame:
     for count in steps:
         method = ucr.Method(steps=count)
         method.load(FOLDER / params.task, params)
-        found, seconds = scores(method, store)
+        means, seconds = mean_si_scores(method.separate_batch, store)
         rows += [
             {
                 "steps": count,
                 "source": source,
-                "si_sdr": found[f"si_sdr_{source}"],
-                "si_sir": found[f"si_sir_{source}"],
+                **{metric: means[metric][source] for metric in METRICS},
                 "real_time_factor": round(seconds / (len(store) * params.segments.seconds), 5),
             }
             for source in store.sources

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from baselines.base import make_method
-from eval.scores import score_segments
+from eval.scores import si_scores
 from ucr.errors import UserError, command
 from ucr.files import read_audio
 from ucr.params import Params, load_params
@@ -38,19 +38,10 @@ def measure(name: str, clips: dict[str, np.ndarray], params: Params) -> list[dic
         mixture = sources.mean(axis=0)
         oracle = sources if meta.kind == "oracle" else None
         estimates = method.separate(mixture, rate, len(sources), oracle)
-        scores = score_segments(
-            sources[None],
-            estimates[None],
-            mixture[None],
-            rate,
-            window=params.scores.window,
-            hop=params.scores.hop,
-            ordered=meta.labelled,
-        )[0]
+        values = si_scores(sources[None], estimates[None], mixture[None], ordered=meta.labelled)["si_sdr"][0]
         rows += [
-            {"method": name, "clip": clip, "source": params.sources[score.source], "si_sdr": score.value}
-            for score in scores
-            if score.metric == "si_sdr"
+            {"method": name, "clip": clip, "source": source, "si_sdr": value}
+            for source, value in zip(params.sources, values, strict=True)
         ]
     return rows
 

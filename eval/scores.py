@@ -140,6 +140,34 @@ def score_segments(
     return scores
 
 
+def si_scores(
+    references: np.ndarray, estimates: np.ndarray, mixtures: np.ndarray, ordered: bool = False
+) -> dict[str, np.ndarray]:
+    """The SI family alone, for what needs no more.
+
+    Parameters
+    ----------
+    references, estimates : float[b, n, n_samples]
+        Finite.
+    mixtures : float[b, n_samples]
+    ordered
+        Whether estimate i is source i; otherwise each segment takes its best permutation.
+
+    Returns
+    -------
+    dict of float64[b, n]
+        By metric, in dB; NaN where a source or its estimate is silent.
+    """
+    true, estimated, mixed = _coordinates(references, estimates, mixtures[:, None])
+    if not ordered:
+        estimated = np.take_along_axis(estimated, _best_order(true, estimated)[..., None], axis=1)
+    sounding = true.any(axis=-1) & estimated.any(axis=-1)
+    return {
+        metric: np.where(sounding, values, np.nan)
+        for metric, values in _si_scores(true, estimated, mixed).items()
+    }
+
+
 def best_order(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
     """Permutation of the estimates with the highest mean SI-SDR.
 
@@ -188,7 +216,7 @@ def _coordinates(*signals: np.ndarray) -> list[np.ndarray]:
     list[float64[b, k, d]]
         With d the number of signals in all; silence is all zeros.
     """
-    audio = np.concatenate(signals, axis=1)
+    audio = np.concatenate(signals, axis=1, dtype=np.float64)
     products = np.stack([each @ each.T for each in audio])
     norms = np.sqrt(np.diagonal(products, axis1=1, axis2=2))
     scale = np.divide(1, norms, where=norms > 0, out=np.zeros_like(norms))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from eval.report.listening import Group, Row, Studio, read_mono
-from eval.scores import score_segments
+from eval.scores import si_scores
 from ucr.errors import UserError
 
 
@@ -68,8 +68,7 @@ def make_example(example: Example, bitrate: int, pool: ThreadPoolExecutor) -> Gr
         )
         for end in ("", "_estimate")
     )
-    (scores,) = score_segments(true[None], estimated[None], mixture[None], rate)
-    values = {score.source: score.value for score in scores if score.metric == "si_sdr"}
+    values = si_scores(true[None], estimated[None], mixture[None], ordered=True)["si_sdr"][0]
     studio = Studio(np.vstack([mixture, true]), rate, bitrate, pool)
     rows = [
         ("mixture", "", [studio.clip("mixture", mixture)]),

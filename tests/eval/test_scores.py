@@ -15,7 +15,7 @@ from eval import scores
 from eval.bss_eval import bss_eval
 from eval.distances import multiscale_stft_distance
 from eval.published import read_published
-from eval.scores import METRICS, WINDOWED, best_order, failed_scores, n_windows, score_segments
+from eval.scores import METRICS, WINDOWED, best_order, failed_scores, n_windows, score_segments, si_scores
 
 RATE = 4000
 ROOT = Path(__file__).resolve().parents[2]
@@ -343,3 +343,19 @@ def test_the_published_clips_score_as_measured_to_0_01_db_and_as_listed(clip):
         kept = "v4_sdr_mean_windows" if metric in WINDOWED else metric
         listed = [figures[name, kept][int(clip.split("/")[1]) - 1] for name in names]
         np.testing.assert_allclose(mine, listed, atol=0.0050001)
+
+
+def test_the_si_family_alone_is_what_all_metrics_together_give():
+    rng = np.random.default_rng(3)
+    references = rng.standard_normal((4, 2, 3000))
+    estimates = references[:, ::-1] + 0.3 * rng.standard_normal((4, 2, 3000))
+    estimates[3, 0] = 0
+    mixtures = references.mean(axis=1)
+    for ordered in (True, False):
+        alone = si_scores(references, estimates, mixtures, ordered)
+        together = score_segments(
+            references, estimates, mixtures, RATE, window=0.5, hop=0.25, ordered=ordered
+        )
+        for metric, values in alone.items():
+            found = [[score.value for score in scores if score.metric == metric] for scores in together]
+            np.testing.assert_allclose(values, found, atol=1e-9)
