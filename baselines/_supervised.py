@@ -6,13 +6,12 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.base import Baseline
+from baselines._trained import Trained
 from ucr.errors import UserError
-from ucr.models import device_named, fill, load_model
+from ucr.models import fill, load_model
 
 if TYPE_CHECKING:
     from ucr.params import Params
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 OVERLAP = 0.25  # of a chunk, as in Demucs
 
 
-class Supervised(Baseline):
+class Supervised(Trained):
     """A network from mixtures to labelled sources, trained by `pipelines.train_supervised`.
 
     A subclass gives the network and what is minimised.
@@ -29,10 +28,8 @@ class Supervised(Baseline):
     ----------
     chunk_seconds
         Longer mixtures are cut into overlapping chunks of this length, whose estimates are cross-faded.
-    batch_size
-        Mixtures at once.
-    device
-        Where the network runs; None: the first GPU, or the CPU.
+    batch_size, device
+        As for `Trained`.
     """
 
     network: nn.Module
@@ -40,8 +37,8 @@ class Supervised(Baseline):
     def __init__(self, chunk_seconds: float = 10.0, batch_size: int = 8, device: str | None = None):
         if chunk_seconds < 1:
             raise ValueError("chunk_seconds must be at least 1")
-        self.chunk_seconds, self.batch_size = chunk_seconds, batch_size
-        self.device = device_named(device)
+        super().__init__(batch_size, device)
+        self.chunk_seconds = chunk_seconds
 
     @staticmethod
     @abstractmethod
@@ -74,22 +71,9 @@ class Supervised(Baseline):
         fill(self.network, tensors, needs)
         self.network.to(self.device)
 
-    def separate(
-        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
-    ) -> np.ndarray:
-        """See `Baseline.separate`."""
-        return self.separate_batch(mixture[None], sample_rate, n_sources)[0]
-
-    @torch.no_grad()
-    def separate_batch(self, mixtures: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
-        """See `Baseline.separate_batch`."""
-        if n_sources != self.n_sources:
-            raise ValueError(f"the network gives {self.n_sources} sources, {n_sources} were asked for")
-        if sample_rate != self.sample_rate:
-            raise ValueError(f"the network works at {self.sample_rate} Hz, the mixture has {sample_rate} Hz")
-        audio = torch.from_numpy(mixtures).to(self.device)
-        chunk = round(self.chunk_seconds * sample_rate)
-        return in_chunks(self.network, audio, chunk).cpu().numpy()
+    def estimate(self, mixtures: Tensor) -> Tensor:
+        """See `Trained.estimate`."""
+        return in_chunks(self.network, mixtures, round(self.chunk_seconds * self.sample_rate))
 
 
 def in_chunks(network: nn.Module, mixtures: Tensor, chunk: int) -> Tensor:

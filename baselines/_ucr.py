@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import torch
+from torch import Tensor
 
-from baselines.base import Baseline
+from baselines._trained import Trained
 from ucr.codecs import Codec
 from ucr.decomposition import DecompositionModel, load_decomposition
 from ucr.errors import UserError
-from ucr.models import device_named
 from ucr.params import Params
 
 PAPER = "Bindi & Esling, Unsupervised Composable Representations for Audio, ISMIR 2024"
 
 
-class Decomposition(Baseline):
-    """Separation by a trained decomposition model; all components and segments of a batch go through it together.
+class Decomposition(Trained):
+    """Separation by a trained decomposition model; all components of a batch go through it together.
 
     Parameters
     ----------
@@ -26,10 +24,8 @@ class Decomposition(Baseline):
         Sampling steps; the paper's are 50.
     seed
         Of the noise that every component starts from.
-    batch_size
-        Segments at once.
-    device
-        Where the model runs; None: the first GPU, or the CPU.
+    batch_size, device
+        As for `Trained`.
     """
 
     model: DecompositionModel
@@ -40,10 +36,8 @@ class Decomposition(Baseline):
     ) -> None:
         if steps < 1:
             raise ValueError("steps must be at least 1")
-        self.steps = steps
-        self.seed = seed
-        self.batch_size = batch_size
-        self.device = device_named(device)
+        super().__init__(batch_size, device)
+        self.steps, self.seed = steps, seed
 
     def load(self, needs: Path, params: Params) -> None:
         self.model, setting, _ = load_decomposition(needs)
@@ -51,23 +45,11 @@ class Decomposition(Baseline):
             raise UserError(
                 f"{needs} separates {'+'.join(setting.sources)}, not {params.task}: name other weights"
             )
-        self.sample_rate = setting.sample_rate
+        self.n_sources, self.sample_rate = len(setting.sources), setting.sample_rate
         self.model.to(self.device)
         self.codec = setting.make_codec(needs, self.device)
 
-    def separate(
-        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
-    ) -> np.ndarray:
-        return self.separate_batch(mixture[None], sample_rate, n_sources)[0]
-
-    @torch.no_grad()
-    def separate_batch(self, mixtures: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
-        if n_sources != self.model.n_components:
-            raise ValueError(
-                f"the model has {self.model.n_components} components, {n_sources} sources were asked for"
-            )
-        if sample_rate != self.sample_rate:
-            raise ValueError(f"the model works at {self.sample_rate} Hz, the mixture has {sample_rate} Hz")
-        audio = torch.from_numpy(mixtures).to(self.device)
-        components = self.model.separate(self.codec.encode(audio), self.steps, self.seed)
-        return self.codec.decode_components(components, audio).cpu().numpy()
+    def estimate(self, mixtures: Tensor) -> Tensor:
+        """See `Trained.estimate`."""
+        components = self.model.separate(self.codec.encode(mixtures), self.steps, self.seed)
+        return self.codec.decode_components(components, mixtures)
