@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.interpolate import interp1d
 from torch import Tensor
+from torch.nn import functional
 
 from pipelines._training import fit_threads, model_card, save_training
 from ucr.codecs import make_codec
@@ -78,7 +78,9 @@ def remix(guesses: Tensor, power: float, equalise: float, rng: np.random.Generat
     batch, n, channels, _ = guesses.shape
     levels = rng.uniform(-REMIX_DB, REMIX_DB, (batch, n, 1))
     points = rng.normal(0, equalise, (batch, n, TONE_POINTS))
-    tones = interp1d(np.arange(TONE_POINTS), points)(np.linspace(0, TONE_POINTS - 1, channels))
+    tones = functional.interpolate(
+        torch.from_numpy(points), channels, mode="linear", align_corners=True
+    ).numpy()
     gains = 10 ** (power / 20 * (levels + tones - tones.mean(axis=2, keepdims=True)))
     shifted = torch.stack([guesses[:, i].roll(i, 0) for i in range(n)], dim=1)
     return shifted * torch.from_numpy(gains).float()[..., None]

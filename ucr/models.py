@@ -96,6 +96,11 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> Non
     module.eval()
 
 
+def component_names(card: dict, n_components: int) -> list[str]:
+    """The sources that the components of weights are, where their card says so, else `component_0` and so on."""
+    return card.get("components") or [f"component_{i}" for i in range(n_components)]
+
+
 def default_device() -> torch.device:
     """The first GPU, or the CPU where there is none."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

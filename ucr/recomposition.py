@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ucr.codecs import Codec
 from ucr.decomposition import DecompositionModel, load_decomposition
-from ucr.models import default_device
+from ucr.models import component_names, device_named
 from ucr.prior import PriorModel, load_prior
 
 BATCH = 16  # clips at once: bounds the memory
@@ -24,8 +24,8 @@ class Recomposer:
     ----------
     model, prior, codec
         All on `device`; the prior is the model's own.
-    sources
-        The task's sources; component i may be any one of them.
+    names
+        Of the components.
     device
     decode_steps
         Sampling steps of the decomposition model (the paper: 50).
@@ -34,7 +34,7 @@ class Recomposer:
     ----------
     sample_rate
         Of the audio, in Hz.
-    sources
+    names
     n_components
     """
 
@@ -43,12 +43,12 @@ class Recomposer:
         model: DecompositionModel,
         prior: PriorModel,
         codec: Codec,
-        sources: list[str],
+        names: list[str],
         device: torch.device,
         decode_steps: int = 1,
     ) -> None:
         self.model, self.prior, self.codec, self.device = model, prior, codec, device
-        self.sources, self.decode_steps = sources, decode_steps
+        self.names, self.decode_steps = names, decode_steps
         self.sample_rate = codec.sample_rate
         self.n_components = model.n_components
 
@@ -57,7 +57,7 @@ class Recomposer:
         cls,
         decomposition: Path,
         prior: Path,
-        device: torch.device | str | None = None,
+        device: str | None = None,
         decode_steps: int = 1,
     ) -> Recomposer:
         """Read both models.
@@ -77,14 +77,14 @@ class Recomposer:
             If weights are missing or damaged, the prior belongs to another decomposition model, or the
             codec is another than the model's.
         """
-        device = default_device() if device is None else torch.device(device)
+        where = device_named(device)
         model, setting, card = load_decomposition(decomposition)
         return cls(
-            model.to(device),
-            load_prior(prior, card["sha256"]).to(device),
-            setting.make_codec(decomposition, device),
-            setting.sources,
-            device,
+            model.to(where),
+            load_prior(prior, card["sha256"]).to(where),
+            setting.make_codec(decomposition, where),
+            component_names(card, model.n_components),
+            where,
             decode_steps,
         )
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -49,11 +50,10 @@ class Job:
     seed
         Of the data order, noise and dropout.
     identity
-        Everything else that the result depends on, such as the data's fingerprint: a killed run is
-        resumed only by one of the same identity.
+        Everything else that the result depends on but the code and the precision, such as the data's
+        fingerprint: a killed run is resumed only by one that agrees in all of these.
     cpu_bfloat16
-        Whether a CPU with AMX trains in bfloat16, as every GPU does: it pays for the U-Nets (1.5 times the steps a
-        second), not for the supervised baselines (several times fewer).
+        Whether a CPU with AMX trains in bfloat16, as every GPU does.
     """
 
     name: str
@@ -87,7 +87,6 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
     checkpoint = work / "checkpoint.safetensors"
     done, history = _resume(checkpoint, module, average, optimiser) if checkpoint.is_file() else (0, [])
 
-    mixed = device.type == "cuda" or (job.cpu_bfloat16 and torch.cpu._is_amx_tile_supported())
     began, spent = time.monotonic(), history[-1]["seconds"] if history else 0.0
     losses: list[Tensor] = []
     live = _live(work, resume=bool(done))
@@ -102,7 +101,7 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
             module.train()
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(optim, step, job.steps)
-            with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+            with torch.autocast(device.type, torch.bfloat16, enabled=_in_bfloat16(job)):
                 loss = job.loss(batch)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -148,9 +147,27 @@ def _draw(job: Job, step: int) -> Batch:
     return job.draw(np.random.default_rng([job.seed, step]), step)
 
 
+def _in_bfloat16(job: Job) -> bool:
+    device = next(job.module.parameters()).device
+    return device.type == "cuda" or (job.cpu_bfloat16 and torch.cpu._is_amx_tile_supported())
+
+
+@lru_cache
+def code_hash() -> str:
+    """SHA-256 over the modules that trainings are made of, as they were when this process asked first."""
+    root = Path(__file__).parents[1]
+    files = sorted(
+        path for folder in ("ucr", "baselines", "pipelines") for path in (root / folder).glob("*.py")
+    )
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
 def _key(job: Job) -> str:
     shapes = {name: list(tensor.shape) for name, tensor in job.module.state_dict().items()}
-    identity = [job.identity, job.seed, job.steps, job.optim.model_dump(), shapes]
+    identity = [
+        *(job.identity, job.seed, job.steps, job.optim.model_dump(), shapes),
+        *(_in_bfloat16(job), code_hash()),
+    ]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -151,7 +151,11 @@ def save(folder, owner=None, fingerprint=None, rate=RATE):
 
 def test_models_are_read_from_their_folders(tmp_path):
     recomposer = Recomposer.load(*save(tmp_path), device="cpu")
-    assert (recomposer.sample_rate, recomposer.sources, recomposer.n_components) == (RATE, ["a", "b"], 2)
+    assert (recomposer.sample_rate, recomposer.names, recomposer.n_components) == (
+        RATE,
+        ["component_0", "component_1"],
+        2,
+    )
     assert recomposer.prior.level == 0.5
     assert recomposer.generate(1, 0.5, 1, seed=0).shape == (1, RATE // 2)
 

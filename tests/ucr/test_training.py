@@ -112,6 +112,15 @@ def test_another_identity_starts_anew(toy, tmp_path):
     assert steps == {2, 4}
 
 
+def test_other_code_or_precision_starts_anew(toy, tmp_path, monkeypatch):
+    train(toy(steps=2), torch.device("cpu"))
+    monkeypatch.setattr("ucr.training.code_hash", lambda: "other code")
+    train(toy(steps=2), torch.device("cpu"))
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: True)
+    train(toy(steps=2, cpu_bfloat16=True), torch.device("cpu"))
+    assert len(list(tmp_path.glob("runs/*/checkpoint.safetensors"))) == 3
+
+
 def test_the_rate_rises_then_falls():
     rates = [learning_rate(OPTIM.model_copy(update={"warmup": 10}), step, 100) for step in range(100)]
     assert rates[0] == pytest.approx(OPTIM.lr / 10)

@@ -24,11 +24,6 @@ def shipped(task: str) -> Path:
     raise UserError(f"no weights ship for {task}: choose from {', '.join(tasks(FOLDER))}")
 
 
-def component_names(card: dict, n_components: int) -> list[str]:
-    """The sources that the components of weights are, where their card says so, else `component_0` and so on."""
-    return card.get("components") or [f"component_{i}" for i in range(n_components)]
-
-
 def save(
     pieces: Iterator[np.ndarray],
     paths: list[Path],

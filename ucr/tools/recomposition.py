@@ -10,10 +10,10 @@ import numpy as np
 from ucr import streaming
 from ucr.errors import UserError
 from ucr.files import write_audio
-from ucr.models import CARD, device_named, load_model
+from ucr.models import CARD
 from ucr.recomposition import Recomposer
 from ucr.streaming import OVERLAP, WINDOW, Read, Song
-from ucr.tools._shared import TASK, component_names, save, shipped
+from ucr.tools._shared import TASK, save, shipped
 
 
 def reconstruct(
@@ -123,8 +123,7 @@ def recombine(
         As `reconstruct`, and if there is no component of such a name.
     """
     recomposer = load_recomposer(task, device)
-    _, _, card = load_model(shipped(task or TASK))
-    names = component_names(card, recomposer.n_components)
+    names = recomposer.names
     for name in take:
         if name not in names:
             raise UserError(f"no component is called {name!r}: take some of {', '.join(names)}")
@@ -187,7 +186,7 @@ def load_recomposer(task: str | None = None, device: str | None = None) -> Recom
     folder = shipped(task or TASK)
     if not (folder / "prior" / CARD).is_file():
         raise UserError(f"no prior ships for {folder.name}: its weights separate, but can't make new music")
-    return Recomposer.load(folder, folder / "prior", device_named(device))
+    return Recomposer.load(folder, folder / "prior", device)
 
 
 def _positive(number: int) -> int:

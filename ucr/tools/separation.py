@@ -10,10 +10,10 @@ import numpy as np
 
 from ucr import streaming
 from ucr.errors import UserError
-from ucr.models import load_model
+from ucr.models import component_names, load_model
 from ucr.params import NAME, Params
 from ucr.streaming import Song
-from ucr.tools._shared import TASK, component_names, save, shipped
+from ucr.tools._shared import TASK, save, shipped
 
 METHOD = "ucr_pretrained"
 SAMPLE_RATE = 24000  # of methods without weights: the benchmark's
