@@ -13,7 +13,7 @@ from torch import nn
 from ucr.files import replacing, write_csv
 from ucr.models import save_model
 from ucr.params import Params
-from ucr.training import Job, finish
+from ucr.training import Job, finish, in_bfloat16
 
 SMALL = 4_000_000  # parameters
 
@@ -40,6 +40,7 @@ def model_card(params: Params, job: Job, history: list[dict], device: torch.devi
         "last": history[-1],
         "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
         "threads": torch.get_num_threads(),
+        "precision": "bfloat16" if in_bfloat16(job) else "float32",
         "versions": {"python": platform.python_version(), "torch": version("torch")},
         "license": "MIT",
     }

@@ -101,7 +101,7 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
             module.train()
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(optim, step, job.steps)
-            with torch.autocast(device.type, torch.bfloat16, enabled=_in_bfloat16(job)):
+            with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16(job)):
                 loss = job.loss(batch)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -147,7 +147,8 @@ def _draw(job: Job, step: int) -> Batch:
     return job.draw(np.random.default_rng([job.seed, step]), step)
 
 
-def _in_bfloat16(job: Job) -> bool:
+def in_bfloat16(job: Job) -> bool:
+    """Whether a job's forward passes run in bfloat16, where its module lies now."""
     device = next(job.module.parameters()).device
     return device.type == "cuda" or (job.cpu_bfloat16 and torch.cpu._is_amx_tile_supported())
 
@@ -166,7 +167,7 @@ def _key(job: Job) -> str:
     shapes = {name: list(tensor.shape) for name, tensor in job.module.state_dict().items()}
     identity = [
         *(job.identity, job.seed, job.steps, job.optim.model_dump(), shapes),
-        *(_in_bfloat16(job), code_hash()),
+        *(in_bfloat16(job), code_hash()),
     ]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
