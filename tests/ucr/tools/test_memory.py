@@ -26,7 +26,8 @@ def peak_mb(folder, minutes):
         [sys.executable, "-c", CODE, str(folder / "song.wav"), str(folder / "stems")],
         env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert soundfile.info(str(folder / "stems" / "song" / "component_1.wav")).frames == minutes * 60 * 44100
+    stems = list((folder / "stems" / "song").glob("*.wav"))
+    assert [soundfile.info(str(stem)).frames for stem in stems] == [minutes * 60 * 44100] * 2
     return json.loads(done.stdout)
 
 
