@@ -76,7 +76,7 @@ def test_training_lowers_the_loss(composition):
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     losses = []
     for _ in range(40):
-        loss = model.loss(mixtures)
+        loss = model.loss(mixtures, *model.draw_noise(mixtures))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -106,7 +106,7 @@ def test_a_grouping_draws_the_components_to_it():
     grouping = torch.stack([mixtures, torch.zeros_like(mixtures)], dim=1)
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     for _ in range(80):
-        loss = model.loss(mixtures, grouping)
+        loss = model.loss(mixtures, *model.draw_noise(mixtures), grouping)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

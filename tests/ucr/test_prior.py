@@ -91,7 +91,7 @@ def test_training_lowers_the_loss():
     optimiser = torch.optim.Adam(prior.parameters(), 3e-3)
     losses = []
     for _ in range(60):
-        loss = prior.loss(latents)
+        loss = prior.loss(latents, *prior.draw_noise(latents))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
