@@ -106,9 +106,7 @@ class PriorModel(nn.Module):
         noise = torch.randn_like(latents)
         return generated, count, noise, iadb.draw_alpha(len(latents), self.params.iadb, latents.device)
 
-    def loss(
-        self, latents: Tensor, generated: Tensor, count: Tensor, noise: Tensor, alpha: Tensor
-    ) -> Tensor:
+    def loss(self, latents: Tensor, generated: Tensor, count: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:
         """Mean squared error over the components to be generated.
 
         Parameters

@@ -45,7 +45,7 @@ class Job:
     name
         Shown in the progress bar and in the name of the resume folder.
     module
-        Its parameters are trained.
+        Its parameters are trained; all that require a gradient have a part in every loss.
     draw
         (random generator, step) -> a training batch. Called ahead in a thread: it must depend on
         these alone.
@@ -219,7 +219,7 @@ def _fabric(device: torch.device) -> Fabric:
     here, everywhere = (int(os.environ[name]) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
     fabric = Fabric(
         accelerator=device.type,
-        strategy="ddp_find_unused_parameters_true",  # Conv-TasNet has some
+        strategy="ddp",
         devices=here,
         num_nodes=everywhere // here,
     )

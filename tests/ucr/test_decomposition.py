@@ -84,6 +84,16 @@ def test_training_lowers_the_loss(composition):
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
 
 
+def test_the_losses_of_parts_of_a_batch_have_the_mean_of_the_whole():
+    model = small_model()
+    mixtures = torch.rand(6, 16, 12) * torch.arange(1, 7)[:, None, None]
+    grouping = torch.rand(6, 2, 16, 12)
+    batch = (mixtures, *model.draw_noise(mixtures), grouping)
+    halves = [model.loss(*(tensor.chunk(2)[i] for tensor in batch)) for i in range(2)]
+    assert halves[0].item() != pytest.approx(halves[1].item(), rel=1e-2)
+    torch.testing.assert_close((halves[0] + halves[1]) / 2, model.loss(*batch))
+
+
 @pytest.mark.parametrize("frames", [12, 13, 18])
 def test_pooled_latents_are_fewer_and_the_components_as_long(frames):
     model = small_model(encoder={"channels": [8, 1], "kernel": 3, "pool": 4})
