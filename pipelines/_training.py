@@ -40,6 +40,7 @@ def model_card(params: Params, job: Job, history: list[dict], device: torch.devi
         "last": history[-1],
         "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
         "threads": torch.get_num_threads(),
+        "processes": torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1,
         "precision": "bfloat16" if in_bfloat16(job) else "float32",
         "versions": {"python": platform.python_version(), "torch": version("torch")},
         "license": "MIT",
