@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -101,6 +102,7 @@ def row(name: str, steps: int, processes: int, compiled: bool) -> dict:
             ],
             stderr=subprocess.PIPE,
             text=True,
+            env=os.environ | {"TORCHINDUCTOR_CACHE_DIR": folder},  # nothing compiled before counts
         )
         figures = json.loads(out.read_text()) if out.is_file() else {"note": _why(done.stderr)}
     return {"training": name, "processes": processes, "compiled": compiled, **figures}
