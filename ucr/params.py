@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -20,6 +20,9 @@ class Section(BaseModel):
     """A part of the parameters: immutable, and no key is unknown or of another type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+SectionT = TypeVar("SectionT", bound=Section)
 
 
 class TrackCounts(Section):
@@ -226,8 +229,22 @@ class ReportParams(Section):
     published: str | None
 
 
+class ExecutorParams(Section):
+    """Where parallel work is done: by `loky` on this machine's cores, by `dask` on the cluster of `scheduler`, an
+    address such as `tcp://host:8786`. No result depends on it."""
+
+    backend: Literal["loky", "dask"] = "loky"
+    scheduler: str | None = None
+
+    @model_validator(mode="after")
+    def _dask_has_a_scheduler(self) -> ExecutorParams:
+        if self.backend == "dask" and not self.scheduler:
+            raise ValueError("dask needs `scheduler`, its address, such as tcp://host:8786")
+        return self
+
+
 class Params(Section):
-    """Everything a run depends on beside its data and code."""
+    """Everything a run depends on beside its data and code; `executor`, on which nothing depends, is in no dump."""
 
     seed: int = Field(ge=0)
     sources: list[str] = Field(min_length=2)
@@ -242,6 +259,7 @@ class Params(Section):
     cost: CostParams
     report: ReportParams
     methods: dict[str, dict[str, Any]] = Field(min_length=1)
+    executor: ExecutorParams = Field(default=ExecutorParams(), exclude=True)
 
     @property
     def task(self) -> str:
@@ -306,13 +324,23 @@ def read_yaml(path: str | Path) -> dict:
     return value
 
 
+def read_executor(path: str | Path = PARAMS_FILE) -> ExecutorParams:
+    """The `executor` of a params file, the default where there is none, whatever else the file holds."""
+    section = read_yaml(path).get("executor", {}) if Path(path).is_file() else {}
+    return _check(ExecutorParams, section, path, "executor")
+
+
 def check_params(values: dict, path: str | Path = PARAMS_FILE) -> Params:
     """Turn a mapping into `Params`; `path` is named in errors."""
+    return _check(Params, values, path)
+
+
+def _check(section: type[SectionT], values: dict, path: str | Path, *place: str) -> SectionT:
     try:
-        return Params.model_validate(values)
+        return section.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        key = ".".join(str(part) for part in (*place, *first["loc"])) or "the file"
         what = {
             "extra_forbidden": "is an unknown key: remove it or mend its name",
             "missing": "is missing: add it",
