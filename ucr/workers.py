@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from joblib import Parallel, cpu_count, delayed, parallel_config
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from ucr.errors import UserError
 
 
 def in_workers(
-    function: Callable, arguments: Sequence[tuple], kind: Literal["loky", "threading"] = "loky"
+    function: Callable,
+    arguments: Sequence[tuple],
+    kind: Literal["loky", "threading"] = "loky",
+    at_most: int | None = None,
 ) -> Iterator[Any]:
     """Yield `function(*each)` for each of `arguments`, in their order.
 
@@ -27,10 +31,13 @@ def in_workers(
     kind
         `loky`: processes of one thread each. `threading`: for work that releases the interpreter's lock.
 
+    at_most
+        How many at once; None is one a core. One is called in this process.
+
     Raises
     ------
     UserError, OSError
-        What a call raised first.
+        What a call raised first; a `UserError` too if a worker process was killed, as for want of memory.
     """
     stopped = False
 
@@ -42,7 +49,8 @@ def in_workers(
 
     threads = {"inner_max_num_threads": 1} if kind == "loky" else {}
     with parallel_config(backend=kind, **threads):
-        parallel = Parallel(n_jobs=max(min(cpu_count(), len(arguments)), 1), return_as="generator")
+        n_jobs = min(cpu_count(), len(arguments), at_most or len(arguments))
+        parallel = Parallel(n_jobs=max(n_jobs, 1), return_as="generator")
     results = parallel(tasks())
     try:
         for result in results:
@@ -54,6 +62,11 @@ def in_workers(
         for _ in results:
             pass
         raise
+    except TerminatedWorkerError:
+        raise UserError(
+            "a worker process was killed, most likely because memory ran out: free some and run again, or use fewer "
+            "processes (LOKY_MAX_CPU_COUNT=1)"
+        ) from None
 
 
 def _attempt(function: Callable, arguments: tuple) -> Any:
