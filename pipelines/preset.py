@@ -47,7 +47,7 @@ def _restore() -> None:
 
 
 def _lock() -> int:
-    """Hold the only right to change `params.yaml` for as long as this process, or what is given the descriptor, lives."""
+    """Claim `params.yaml` for as long as this process, or one that is given the descriptor, lives."""
     LOCK.parent.mkdir(exist_ok=True)
     descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT)
     try:

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import lmdb
 import numpy as np
 import pretty_midi
 import pytest
 import safetensors.torch
 import soundfile
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from safetensors import safe_open
 
 import baselines
@@ -27,7 +30,7 @@ from baselines import base
 from eval.__main__ import main as evaluate
 from pipelines import data, preset, references, segments, separate
 from tests.baselines.conftest import TINY_WEIGHTS
-from tests.fuzz.harness import holds_up
+from tests.fuzz.harness import PICKLE, YAML_BOMB, Ended, holds_up
 from tests.fuzz.mutations import byte_edits, spoil_bytes, spoil_values, value_edits
 from ucr.cli import main as program
 from ucr.params import load_params
@@ -151,15 +154,21 @@ def spoil(path: Path, target: Target, edits: list, by_value: bool) -> None:
     elif path.suffix == ".json":
         path.write_text(json.dumps(spoil_values(json.loads(path.read_text()), edits)))
     else:
-        with safe_open(str(path), "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            config = json.loads(file.metadata()["config"])
-        changed = {"config": json.dumps(spoil_values(config, edits))}
-        path.write_bytes(safetensors.torch.save(tensors, changed))
-        (path.parent / "card.json").write_text("{}")
+        write_config(path, lambda config: json.dumps(spoil_values(config, edits)))
 
 
-def attempt(whole: Path, folder: Path, name: str, change: Callable[[Path], None]) -> None:
+def write_config(path: Path, change: Callable[[dict], str]) -> None:
+    """Change the configuration in a file of weights, and take their card away."""
+    with safe_open(str(path), "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        config = json.loads(file.metadata()["config"])
+    path.write_bytes(safetensors.torch.save(tensors, {"config": change(config)}))
+    (path.parent / "card.json").write_text("{}")
+
+
+def attempt(
+    whole: Path, folder: Path, name: str, change: Callable[[Path], None], arguments: list[str] | None = None
+) -> Ended:
     """Change the target's file in a copy of the whole folder, and run its command."""
     target = TARGETS[name]
     shutil.rmtree(folder, ignore_errors=True)
@@ -169,7 +178,7 @@ def attempt(whole: Path, folder: Path, name: str, change: Callable[[Path], None]
     for output in target.allowed - {"params.yaml", "data"}:
         if output != Path(target.file).parts[0]:
             shutil.rmtree(project / output, ignore_errors=True)
-    holds_up(target.main, target.arguments, project, target.allowed)
+    return holds_up(target.main, arguments or target.arguments, project, target.allowed)
 
 
 VALUED = [
@@ -184,6 +193,7 @@ def fuzz(whole: Path, folder: Path, name: str, by_value: bool, examples: int) ->
         deadline=None,
         derandomize=True,
         database=None,
+        phases=[Phase.generate],  # shrinking would take minutes
         suppress_health_check=list(HealthCheck),
     )
     @given(edits=value_edits if by_value else byte_edits)
@@ -209,3 +219,112 @@ def test_spoilt_input_ends_in_one_sentence(whole, tmp_path, name, by_value):
 @pytest.mark.parametrize(("name", "by_value"), CASES)
 def test_much_spoilt_input_ends_in_one_sentence(whole, tmp_path, name, by_value):
     fuzz(whole, tmp_path, name, by_value, 25)
+
+
+def with_key(key: str) -> Callable[[Path], None]:
+    """Put a segment of this name into a store."""
+
+    def change(path: Path) -> None:
+        with lmdb.open(str(path), subdir=False, lock=False) as env, env.begin(write=True) as transaction:
+            transaction.put(key.encode(), bytes(4 * RATE))
+
+    return change
+
+
+def with_value(*keys: str, value: Any) -> Callable[[Path], None]:
+    """Change a value of a JSON file, or of the configuration in a file of weights; None takes the key away."""
+
+    def changed(values: dict) -> str:
+        section = values
+        for key in keys[:-1]:
+            section = section[key]
+        if value is None:
+            del section[keys[-1]]
+        else:
+            section[keys[-1]] = value
+        return json.dumps(values)
+
+    def change(path: Path) -> None:
+        if path.suffix == ".json":
+            path.write_text(changed(json.loads(path.read_text())))
+        else:
+            write_config(path, changed)
+
+    return change
+
+
+FOUND = {
+    "a segment's name that points out": ("lmdb", with_key("../../../x_0"), "which is no name of a segment"),
+    "a segment's name without number": ("lmdb", with_key("x"), "which is no name of a segment"),
+    "a page of another kind": (
+        "lmdb", lambda path: path.write_bytes(spoil_bytes(path.read_bytes(), [(0.4621362561558934, b"../../x")])),
+        "test.lmdb is damaged",
+    ),
+    "a stored source's name that points out": (
+        "description", with_value("sources", value=["../../x", "bass"]), "sources.0: '../../x' is no source"
+    ),
+    "no rate": ("description", with_value("sample_rate", value=None), "segments.json: sample_rate: is missing"),
+    "no fingerprint": ("dataset", with_value("fingerprint", value=None), "dataset.json: fingerprint: is missing"),
+    "a component's name that points out": (
+        "card", with_value("components", value=["../../x", "bass"]), "names its components ['../../x', 'bass']"
+    ),
+    "too few names": ("card", with_value("components", value=["bass"]), "names its components ['bass']"),
+    "a trained source's name that points out": (
+        "safetensors", with_value("sources", value=["../../x", "bass"]), "sources.0: '../../x' is no source name"
+    ),
+    "no size": ("safetensors", with_value("network", "L", value="x"), "weights describes no network of conv_tasnet"),
+    "unknown size": ("safetensors", with_value("network", "mel", value=1), "describes no network of conv_tasnet"),
+    "a song called ..": (
+        "wav", lambda path: path.rename(path.parent / "...wav"), "not be in a folder of their own in out: rename it"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FOUND)
+def test_what_was_found_stays_mended(whole, tmp_path, case):
+    name, change, words = FOUND[case]
+    arguments = (
+        [word.replace("song.wav", "...wav") for word in TARGETS[name].arguments] if ".." in case else None
+    )
+    ended = attempt(whole, tmp_path, name, change, arguments)
+    assert ended.code == 1
+    assert words in ended.said
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_planted_pickle_is_never_run(whole, tmp_path, name):
+    ended = attempt(whole, tmp_path, name, lambda path: path.write_bytes(PICKLE))
+    assert ended.code == 1
+
+
+@pytest.mark.parametrize("name", ["metadata", "params", "preset"])
+@pytest.mark.parametrize("text", [YAML_BOMB, b"stems: " + YAML_BOMB, b"seed: !!python/name:os.system ''"])
+def test_yaml_makes_no_objects(whole, tmp_path, name, text):
+    assert attempt(whole, tmp_path, name, lambda path: path.write_bytes(text)).code == 1
+
+
+@pytest.mark.parametrize(
+    "song", ["<script>alert(1)</script>".replace("/", "∕"), "&amp;\"'", "..x", "-o", "a\nb"]
+)
+def test_a_songs_name_is_only_a_name(whole, tmp_path, song):
+    def change(path: Path) -> None:
+        for place in ("true", "estimates"):
+            folder = path.parents[1] / place
+            files = list(folder.iterdir())
+            (folder / song).mkdir()
+            for file in files:
+                file.rename(folder / song / file.name)
+
+    assert attempt(whole, tmp_path, "estimate", change).code == 0
+
+
+def test_nothing_in_the_project_unpickles():
+    unsafe = r"^\s*(import|from) (pickle|marshal|shelve|dill)|allow_pickle=True|(unsafe|full)_load|[^.\w](eval|exec)\("
+    for package in ("ucr", "baselines", "eval", "pipelines", "benchmarks"):
+        for path in (ROOT / package).rglob("*.py"):
+            text = path.read_text()
+            assert not re.search(unsafe, text, re.MULTILINE), path
+            assert all("weights_only=True" in call for call in re.findall(r"torch\.load\([^)]*\)", text)), (
+                path
+            )
+            assert all("SafeLoader" in call for call in re.findall(r"yaml\.load\(.*", text)), path
