@@ -212,7 +212,7 @@ def test_the_command_succeeds_on_whole_input(whole, tmp_path, name):
 
 @pytest.mark.parametrize(("name", "by_value"), CASES)
 def test_spoilt_input_ends_in_one_sentence(whole, tmp_path, name, by_value):
-    fuzz(whole, tmp_path, name, by_value, 5)
+    fuzz(whole, tmp_path, name, by_value, 3)
 
 
 @pytest.mark.slow

@@ -95,6 +95,7 @@ def test_a_track_that_vanishes_while_it_is_read_is_no_track_without_stems(
         return found
 
     monkeypatch.setattr(read, "_stems", last_read)
+    monkeypatch.setattr("ucr.workers.cpu_count", lambda: 1)
     with pytest.raises(SystemExit):
         segments.main()
     assert "vanished while it was read: mount or restore it" in capsys.readouterr().err
