@@ -28,7 +28,7 @@ STAGES = {
 
 
 @pytest.fixture
-def tiny(project):
+def tiny(project, monkeypatch):
     """A folder to run stages in as in the project itself, with parameters that take seconds."""
     decomposition = yaml.safe_load((ROOT / "params.yaml").read_text())["decomposition"]
     optim = {"steps": 12, "batch": 2, "crop": 16, "warmup": 1, "validate_every": 3}
@@ -45,6 +45,7 @@ def tiny(project):
     )
     for package in ("pipelines", "ucr", "baselines", "eval"):
         (folder / package).symlink_to(ROOT / package)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return folder
 
 
