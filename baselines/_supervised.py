@@ -62,12 +62,15 @@ class Supervised(Trained):
         name = type(self).__module__.rpartition(".")[2]
         if config.get("method") != name:
             raise UserError(f"{needs} holds no weights of {name}: mend methods.{name}.needs")
-        if config["sources"] != params.sources:
-            raise UserError(
-                f"{needs} separates {'+'.join(config['sources'])}, not {params.task}: train it again"
-            )
-        self.n_sources, self.sample_rate = len(config["sources"]), config["sample_rate"]
-        self.network = self.make_network(self.n_sources, self.sample_rate, **config["network"])
+        if config.get("sources") != params.sources:
+            raise UserError(f"{needs} separates {config.get('sources')}, not {params.task}: train it again")
+        self.n_sources = len(params.sources)
+        try:
+            self.sample_rate = int(config["sample_rate"])
+            self.network = self.make_network(self.n_sources, self.sample_rate, **config["network"])
+        except Exception as error:  # damaged sizes make a network fail in many ways
+            reason = f"{type(error).__name__}: {error}"
+            raise UserError(f"{needs} describes no network of {name} ({reason}): train it again") from None
         fill(self.network, tensors, needs)
         self.network.to(self.device)
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ucr.codecs import Codec, digest
 from ucr.errors import UserError
 from ucr.files import read_json, replacing, write_json
-from ucr.segments import MAP_SIZE, SegmentStore, open_lmdb
+from ucr.segments import MAP_SIZE, SegmentStore, open_lmdb, read_keys, sorted_names
 
 DESCRIPTION = "latents.json"
 MIXTURE = "mixture"
@@ -75,7 +75,7 @@ class LatentStore:
         except KeyError as error:
             raise UserError(f"{description} lacks {error}: {remedy}") from None
         self._transaction = open_lmdb(path).begin(buffers=True)
-        self.names = _names(self._transaction)
+        self.names = _names(self._transaction, path)
         if len(self.names) != expected:
             raise UserError(f"{path} holds {len(self.names)} of {expected} segments: {remedy}")
 
@@ -200,7 +200,7 @@ def _encode(path: Path, store: SegmentStore, codec: Codec, device: str, progress
     """Add to the file at `path` the latents of `store` that it lacks; a batch is added whole or not at all."""
     with lmdb.open(str(path), subdir=False, lock=False, map_size=MAP_SIZE) as environment:
         with environment.begin() as transaction:
-            done = set(_names(transaction))
+            done = set(_names(transaction, path))
         progress.update(len(done))
         missing = [i for i, name in enumerate(store.names) if name not in done]
         for start in range(0, len(missing), BATCH):
@@ -219,7 +219,7 @@ def _statistics(path: Path) -> tuple[float, float]:
     """Mean and standard deviation over all values of all mixtures."""
     moments = np.zeros(3)
     with open_lmdb(path).begin(buffers=True) as transaction:
-        for name in _names(transaction):
+        for name in _names(transaction, path):
             latent = np.frombuffer(_get(transaction, name, MIXTURE), "<f4").astype(np.float64)
             moments += np.array([latent.size, latent.sum(), latent @ latent])
     mean, square = moments[1:] / moments[0]
@@ -235,12 +235,9 @@ def _get(transaction: lmdb.Transaction, name: str, signal: str) -> bytes | memor
     return buffer
 
 
-def _names(transaction: lmdb.Transaction) -> list[str]:
-    """Names of the segments in a store, sorted by track and index."""
-
-    def place(name: str) -> tuple[str, int]:
-        track, index = name.rsplit("_", 1)
-        return track, int(index)
-
-    keys = (bytes(key).decode() for key in transaction.cursor().iternext(keys=True, values=False))
-    return sorted((key.removesuffix(f"/{MIXTURE}") for key in keys if key.endswith(f"/{MIXTURE}")), key=place)
+def _names(transaction: lmdb.Transaction, path: Path) -> list[str]:
+    """Names of the segments in the store at `path`, sorted by track and index."""
+    keys = read_keys(transaction, path)
+    return sorted_names(
+        [key.removesuffix(f"/{MIXTURE}") for key in keys if key.endswith(f"/{MIXTURE}")], path
+    )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ucr.errors import UserError
 from ucr.files import read_json, replacing, write_json
+from ucr.params import NAME
 
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
@@ -97,8 +98,18 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> Non
 
 
 def component_names(card: dict, n_components: int) -> list[str]:
-    """The sources that the components of weights are, where their card says so, else `component_0` and so on."""
-    return card.get("components") or [f"component_{i}" for i in range(n_components)]
+    """The sources that the components of weights are, where their card says so, else `component_0` and so on.
+
+    Raises
+    ------
+    UserError
+        If the card says something else than as many different names.
+    """
+    names = card.get("components") or [f"component_{i}" for i in range(n_components)]
+    good = isinstance(names, list) and all(isinstance(name, str) and NAME.fullmatch(name) for name in names)
+    if not good or len(set(names)) != n_components or len(names) != n_components:
+        raise UserError(f"a card of weights names its components {names}: {n_components} names are needed")
+    return names
 
 
 def default_device() -> torch.device:

@@ -8,12 +8,31 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from ucr.errors import UserError
 
 PARAMS_FILE = "params.yaml"
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ()-]*")
+M = TypeVar("M", bound=BaseModel)
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ()-]*")  # of a source, and so of files
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # of a method, and so of files
+
+
+def _source_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no source name: use letters, digits, spaces, _, ( ) and -")
+    return name
+
+
+SourceName = Annotated[str, AfterValidator(_source_name)]
 
 
 class Section(BaseModel):
@@ -22,7 +41,10 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-SectionT = TypeVar("SectionT", bound=Section)
+class Description(BaseModel):
+    """What is used of a JSON file that describes a stage's output; its other keys are for people."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
 class TrackCounts(Section):
@@ -58,8 +80,8 @@ class DataParams(Section):
 class SegmentParams(Section):
     """How songs are cut: rate in Hz, length in seconds, and the least RMS every source of a segment must have."""
 
-    sample_rate: int = Field(gt=0)
-    seconds: float = Field(ge=1)
+    sample_rate: int = Field(gt=0, le=384_000)
+    seconds: float = Field(ge=1, le=3600)
     min_rms: float = Field(ge=0)
 
 
@@ -247,7 +269,7 @@ class Params(Section):
     """Everything a run depends on beside its data and code; `executor`, on which nothing depends, is in no dump."""
 
     seed: int = Field(ge=0)
-    sources: list[str] = Field(min_length=2)
+    sources: list[SourceName] = Field(min_length=2)
     data: DataParams
     segments: SegmentParams
     codec: CodecParams
@@ -282,13 +304,18 @@ class Params(Section):
 
     @field_validator("sources")
     @classmethod
-    def _sources_are_names(cls, sources: list[str]) -> list[str]:
-        for name in sources:
-            if not NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no source name: use letters, digits, spaces, _, ( ) and -")
+    def _sources_differ(cls, sources: list[str]) -> list[str]:
         if len({name.lower() for name in sources}) != len(sources):
             raise ValueError("a source is named twice")
         return sources
+
+    @field_validator("methods", "supervised")
+    @classmethod
+    def _methods_are_names(cls, methods: dict[str, Any]) -> dict[str, Any]:
+        for name in methods:
+            if not IDENTIFIER.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a method: use letters, digits and _")
+        return methods
 
     @field_validator("methods")
     @classmethod
@@ -327,17 +354,20 @@ def read_yaml(path: str | Path) -> dict:
 def read_executor(path: str | Path = PARAMS_FILE) -> ExecutorParams:
     """The `executor` of a params file, the default where there is none, whatever else the file holds."""
     section = read_yaml(path).get("executor", {}) if Path(path).is_file() else {}
-    return _check(ExecutorParams, section, path, "executor")
+    return checked(ExecutorParams, section, path, place=("executor",))
 
 
 def check_params(values: dict, path: str | Path = PARAMS_FILE) -> Params:
     """Turn a mapping into `Params`; `path` is named in errors."""
-    return _check(Params, values, path)
+    return checked(Params, values, path)
 
 
-def _check(section: type[SectionT], values: dict, path: str | Path, *place: str) -> SectionT:
+def checked(
+    model: type[M], values: dict, path: str | Path, remedy: str = "", place: tuple[str, ...] = ()
+) -> M:
+    """Turn the mapping that was read from `path` into a model; a `UserError` names the first key that is wrong."""
     try:
-        return section.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in (*place, *first["loc"])) or "the file"
@@ -347,4 +377,4 @@ def _check(section: type[SectionT], values: dict, path: str | Path, *place: str)
         }
         reason = what.get(first["type"], first["msg"].removeprefix("Value error, "))
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise UserError(f"{path}: {key}: {reason}{more}") from None
+        raise UserError(f"{path}: {key}: {reason}{more}{remedy and ': ' + remedy}") from None
