@@ -47,6 +47,7 @@ class ConvTasNet(nn.Module):
         self.encoder = nn.Conv1d(1, N, L, L // 2, bias=False)
         self.enter = nn.Sequential(nn.GroupNorm(1, N, eps=1e-8), nn.Conv1d(N, B, 1))
         self.blocks = nn.ModuleList(Block(B, H, Sc, P, 2**x) for _ in range(R) for x in range(X))
+        self.blocks[-1].residual.requires_grad_(False)  # leads nowhere
         self.leave = nn.Sequential(nn.PReLU(), nn.Conv1d(Sc, n_sources * N, 1), nn.Sigmoid())
         self.decoder = nn.ConvTranspose1d(N, 1, L, L // 2, bias=False)
 

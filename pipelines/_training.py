@@ -13,7 +13,7 @@ from torch import nn
 from ucr.files import replacing, write_csv
 from ucr.models import save_model
 from ucr.params import Params
-from ucr.training import Job, finish, in_bfloat16
+from ucr.training import Job, finish, in_bfloat16, is_first
 
 SMALL = 4_000_000  # parameters
 
@@ -47,7 +47,9 @@ def model_card(params: Params, job: Job, history: list[dict], device: torch.devi
 
 
 def save_training(folder: Path, job: Job, config: dict, card: dict, history: list[dict]) -> None:
-    """Write weights, card and training curve as one folder, then drop the resume state."""
+    """Write weights, card and training curve as one folder, then drop the resume state; the first process does."""
+    if not is_first():
+        return
     with replacing(folder) as temporary:
         temporary.mkdir()
         save_model(temporary, job.module, config, card)

@@ -155,7 +155,7 @@ def make_job(
 
     def validate() -> dict[str, float]:
         batches = held_out.to(next(model.parameters()).device).split(optim.batch)
-        losses = torch.stack([model.loss(mixtures) for mixtures in batches])
+        losses = torch.stack([model.loss(mixtures, *model.draw_noise(mixtures)) for mixtures in batches])
         consistency = sum(remix_consistency(model, mixtures) for mixtures in batches) / len(batches)
         return {"validation_loss": losses.mean().item(), "remix_consistency_db": consistency}
 
@@ -170,6 +170,7 @@ def make_job(
         seed=params.seed,
         identity={"setting": setting.to_config(), "latents": training.meta},
         cpu_bfloat16=True,
+        noise=lambda batch: (batch[0], *model.draw_noise(batch[0]), *batch[1:]),
     )
 
 

@@ -17,7 +17,7 @@ from ucr.latents import LatentStore, open_latents
 from ucr.models import default_device
 from ucr.params import load_params
 from ucr.prior import PriorModel, prior_config
-from ucr.training import Job, train
+from ucr.training import Job, is_first, train
 
 OUT = Path("models/prior")
 DECOMPOSITION = Path("models/decomposition")
@@ -30,7 +30,8 @@ def component_latents(
 ) -> tuple[Tensor, float]:
     """A split's mixtures: their component latents, float32[segments, n, latent_channels, frames], and mean level."""
     batches, levels = [], []
-    for start in tqdm(range(0, len(store), BATCH), desc="encoding mixtures", unit="batch"):
+    starts = range(0, len(store), BATCH)
+    for start in tqdm(starts, desc="encoding mixtures", unit="batch", disable=not is_first()):
         items = range(start, min(start + BATCH, len(store)))
         mixtures = torch.from_numpy(np.stack([store.mixture(i) for i in items])).to(device)
         batches.append(model.encode(model.normalise(mixtures)).cpu())
@@ -64,17 +65,22 @@ def main() -> None:
         starts = rng.integers(training.shape[-1] - length + 1, size=optim.batch)
         return (torch.stack([training[i, ..., s : s + length] for i, s in zip(items, starts, strict=True)]),)
 
+    def validate() -> dict[str, float]:
+        latents = validation[..., :length].to(device)
+        return {"validation_loss": model.loss(latents, *model.draw_noise(latents)).item()}
+
     job = Job(
         name="prior",
         module=model,
         draw=draw,
-        loss=lambda batch: model.loss(batch[0]),
-        validate=lambda: {"validation_loss": model.loss(validation[..., :length].to(device)).item()},
+        loss=lambda batch: model.loss(*batch),
+        validate=validate,
         optim=optim,
         steps=optim.total_steps(len(training)),
         seed=params.seed,
         identity=config,
         cpu_bfloat16=True,
+        noise=lambda batch: (batch[0], *model.draw_noise(batch[0])),
     )
     fit_threads(model)
     history = train(job, device)

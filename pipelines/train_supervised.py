@@ -55,7 +55,7 @@ def remixed(store: SegmentStore, rng: np.random.Generator, batch: int, length: i
     crops = np.empty((*size, length), dtype=np.float32)
     for mixture, source in np.ndindex(size):
         place, start = (mixture, source), starts[mixture, source]
-        crops[place] = gains[place] * store[int(items[place])].sources[source, start : start + length]
+        crops[place] = gains[place] * store.crop(int(items[place]), source, slice(start, start + length))
     return torch.from_numpy(crops)
 
 

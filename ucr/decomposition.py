@@ -197,20 +197,24 @@ class DecompositionModel(nn.Module):
             return components.square().sum(dim=1).clamp_min(1e-12).sqrt()
         return components.pow(1 / self.power).sum(dim=1).clamp_min(1e-12).pow(self.power)
 
-    def loss(self, latents: Tensor, grouping: Tensor | None = None) -> Tensor:
+    def draw_noise(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """The noise [b, channels, frames] and the noise levels [b] of a training batch of such latents."""
+        return torch.randn_like(latents), iadb.draw_alpha(len(latents), self.params.iadb, latents.device)
+
+    def loss(self, latents: Tensor, noise: Tensor, alpha: Tensor, grouping: Tensor | None = None) -> Tensor:
         """Mean squared error of the composed prediction.
 
         Parameters
         ----------
         latents : float32[b, channels, frames]
             The codec's, of mixtures.
+        noise, alpha
+            From `draw_noise`.
         grouping : float32[b, n, channels, frames], optional
             A blind guess at the components' latents; with it, the error of the components is added, and
             that of the ratio masks which they make.
         """
         clean = self.normalise(latents)
-        noise = torch.randn_like(clean)
-        alpha = iadb.draw_alpha(len(clean), self.params.iadb, clean.device)
         noisy = iadb.blend(clean, noise, alpha)
         noisy = noisy[:, None].expand(-1, self.n_components, -1, -1)
         components = self.denoise(noisy, alpha, self.encode(clean)).float()

@@ -22,6 +22,8 @@ from scipy.ndimage import median_filter
 from torch import Tensor
 from tqdm import tqdm
 
+from ucr.training import is_first
+
 TIME_FRAMES = 31  # librosa's default length of the filter along time, here 0.41 s
 BANDS = 9  # along frequency: about 110 Hz where bass and kick drum lie, more above
 SPECTRA = 64  # of each factorisation
@@ -133,7 +135,7 @@ def recurring_shares(
         for i in range(0, len(magnitudes), BATCH)
     ]
     parts = []
-    for restart, at in tqdm(starts, desc="grouping mixtures", unit="batch"):
+    for restart, at in tqdm(starts, desc="grouping mixtures", unit="batch", disable=not is_first()):
         generator = torch.Generator().manual_seed(seed * RESTARTS + restart)
         part = torch.from_numpy(magnitudes[at])
         spectra, activations = factorise(part, SPECTRA, UPDATES, generator)

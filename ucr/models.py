@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -113,8 +114,19 @@ def component_names(card: dict, n_components: int) -> list[str]:
 
 
 def default_device() -> torch.device:
-    """The first GPU, or the CPU where there is none."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The first GPU, under `torchrun` the process's own, or the CPU where there is none.
+
+    Raises
+    ------
+    UserError
+        If `torchrun` started more processes than there are GPUs.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    index, count = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+    if index >= count:
+        raise UserError(f"there are fewer GPUs than processes: give torchrun --nproc-per-node {count}")
+    return torch.device("cuda", index)
 
 
 def device_named(name: str | None) -> torch.device:

@@ -103,7 +103,8 @@ class OptimParams(Section):
     """One training: the same keys for the decomposition model, the prior and supervised baselines.
 
     It lasts `steps` steps, or `epochs` times the training split; one of the two is given. A step takes
-    `batch` crops of `crop` latent frames; `warmup` steps of linear rise to `lr`; `clip` is
+    `batch` crops of `crop` latent frames, in `accumulate` parts one after the other where memory is short,
+    on all processes together; `warmup` steps of linear rise to `lr`; `clip` is
     the largest gradient norm (0: none); `ema` the decay of the averaged weights that are shipped (0:
     none); `validate_every` steps between validations, which are also when a checkpoint is kept.
     """
@@ -111,6 +112,7 @@ class OptimParams(Section):
     steps: int | None = Field(default=None, gt=0)
     epochs: int | None = Field(default=None, gt=0)
     batch: int = Field(gt=0)
+    accumulate: int = Field(default=1, gt=0)
     crop: int = Field(gt=0)
     lr: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
@@ -124,6 +126,12 @@ class OptimParams(Section):
     def _one_length(self) -> OptimParams:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("give either steps or epochs (the other null)")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_are_even(self) -> OptimParams:
+        if self.batch % self.accumulate:
+            raise ValueError(f"a batch of {self.batch} has no {self.accumulate} even parts: mend accumulate")
         return self
 
     def total_steps(self, items: int) -> int:

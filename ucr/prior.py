@@ -86,21 +86,43 @@ class PriorModel(nn.Module):
         condition = generated.to(noisy.dtype)[..., None].expand(-1, -1, noisy.shape[-1])
         return self.denoiser(noisy.flatten(1, 2), alpha, condition).view_as(noisy)
 
-    def loss(self, latents: Tensor) -> Tensor:
-        """Mean squared error over the components to be generated, for component latents [b, n, c, t]."""
-        clean = (latents - self.mean) / self.std
+    def draw_noise(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What a training batch of component latents [b, n, c, t] draws.
+
+        Returns
+        -------
+        generated : bool[b, n]
+            Which components are to be generated.
+        count : float32[b]
+            How many of them there are an item: the whole batch's mean.
+        noise : float32[b, n, c, t]
+        alpha : float32[b]
+        """
         choices = torch.multinomial(
-            mask_probabilities(self.n_components, self.params.full_mask_share), len(clean), replacement=True
+            mask_probabilities(self.n_components, self.params.full_mask_share), len(latents), replacement=True
         )
-        generated = masks(self.n_components)[choices].to(clean.device)
+        generated = masks(self.n_components)[choices].to(latents.device)
+        count = (generated.sum() / len(latents)).expand(len(latents))
+        noise = torch.randn_like(latents)
+        return generated, count, noise, iadb.draw_alpha(len(latents), self.params.iadb, latents.device)
+
+    def loss(self, latents: Tensor, generated: Tensor, count: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:
+        """Mean squared error over the components to be generated.
+
+        Parameters
+        ----------
+        latents : float32[b, n, c, t]
+            Component latents.
+        generated, count, noise, alpha
+            From `draw_noise`, for these latents or for a batch that they are a part of.
+        """
+        clean = (latents - self.mean) / self.std
         where = generated[:, :, None, None]
-        noise = torch.randn_like(clean)
-        alpha = iadb.draw_alpha(len(clean), self.params.iadb, clean.device)
         noisy = torch.where(where, iadb.blend(clean, noise, alpha), clean)
         error = (
             self._predict(noisy, alpha, generated) - iadb.target(clean, noise, self.params.iadb)
         ).square()
-        return (error * where).sum() / where.expand_as(error).sum()
+        return (error * where).sum() / (count.sum() * error[0, 0].numel())
 
     @torch.no_grad()
     def generate(

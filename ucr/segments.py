@@ -153,12 +153,16 @@ class SegmentStore:
 
     def __getitem__(self, i: int) -> Segment:
         name = self.names[i]
-        with reading(self._path):
-            stored = np.frombuffer(self._transaction.get(name.encode(), b""), np.int16)
-            stored = stored.reshape(len(self.sources), -1)
-        sources = stored.astype(np.float32) / FULL_SCALE
+        sources = self.crop(i)
         track, index = _place(name)
         return Segment(name, track, index, self.split, sources.mean(axis=0), sources)
+
+    def crop(self, i: int, sources: int | slice = slice(None), samples: slice = slice(None)) -> np.ndarray:
+        """The named rows and samples of the i-th segment's sources, the only ones read: float32."""
+        with reading(self._path):
+            stored = np.frombuffer(self._transaction.get(self.names[i].encode(), b""), np.int16)
+            stored = stored.reshape(len(self.sources), -1)
+        return stored[sources, samples].astype(np.float32) / FULL_SCALE
 
     @staticmethod
     def track(name: str) -> str:

@@ -1,4 +1,7 @@
-"""The one trainer, of the decomposition model, the prior and the supervised baselines."""
+"""The one trainer, of the decomposition model, the prior and the supervised baselines.
+
+Started by `torchrun`, its processes train one model together (distributed data parallel, by Lightning Fabric).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -13,16 +17,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ucr.errors import UserError
 from ucr.models import load_tensors, save_tensors
 from ucr.params import OptimParams
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 RUNS = Path("runs")
+TORCHRUN = "TORCHELASTIC_RUN_ID"  # of the environment of what `torchrun` starts
 Batch = tuple[Tensor, ...]
 
 
@@ -35,12 +45,12 @@ class Job:
     name
         Shown in the progress bar and in the name of the resume folder.
     module
-        Its parameters are trained.
+        Its parameters are trained; all that require a gradient have a part in every loss.
     draw
         (random generator, step) -> a training batch. Called ahead in a thread: it must depend on
         these alone.
     loss
-        (batch) -> scalar, to be minimised.
+        (batch) -> scalar, to be minimised: a mean over the batch's items.
     validate
         () -> label-free figures of the averaged weights; called in evaluation mode, without gradients.
     optim
@@ -54,6 +64,9 @@ class Job:
         fingerprint: a killed run is resumed only by one that agrees in all of these.
     cpu_bfloat16
         Whether a CPU with AMX trains in bfloat16, as every GPU does.
+    noise
+        (batch) -> what `loss` takes: the batch and the noise of its items, drawn by torch's global generator.
+        It sees the whole batch, of which `loss` may see parts: every tensor's first axis counts the items.
     """
 
     name: str
@@ -66,6 +79,7 @@ class Job:
     seed: int
     identity: dict
     cpu_bfloat16: bool = False
+    noise: Callable[[Batch], Batch] = lambda batch: batch
 
 
 def train(job: Job, device: torch.device) -> list[dict[str, float]]:
@@ -74,11 +88,21 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
     A killed run continues from its last checkpoint, under `runs/`, with the same result as an
     unbroken one: every step's batch, noise and dropout come from the seed and the step's number.
 
+    A batch is shared evenly by the processes of `torchrun` and by the `optim.accumulate` parts that each
+    takes one after the other. The result is that of one process up to rounding, but for dropout, whose masks
+    differ. All processes read one folder; the first alone writes there (see `is_first`).
+
     Returns
     -------
     list of dict
-        One row a validation: `step`, `loss` (mean over the steps since the last), what `validate`
-        gave, and `seconds` of training so far.
+        One row a validation: `step`, `loss` (mean over the steps since the last), `loader_share` (of the
+        time since, how much was spent waiting for batches), what `validate` gave, and `seconds` of
+        training so far.
+
+    Raises
+    ------
+    UserError
+        If the batch can't be shared evenly.
     """
     optim, module = job.optim, job.module.to(device)
     optimiser = torch.optim.AdamW(module.parameters(), lr=optim.lr, weight_decay=optim.weight_decay)
@@ -86,33 +110,55 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
     work = RUNS / f"{job.name}-{_key(job)}"
     checkpoint = work / "checkpoint.safetensors"
     done, history = _resume(checkpoint, module, average, optimiser) if checkpoint.is_file() else (0, [])
+    fabric = _fabric(device)
+    parts = fabric.world_size * optim.accumulate
+    if optim.batch % parts:
+        raise UserError(
+            f"{job.name}: a batch of {optim.batch} has no even parts for {fabric.world_size} processes x "
+            f"accumulate {optim.accumulate}: choose in params.yaml a batch that {parts} divides, or other numbers"
+        )
+    network = fabric.setup_module(_Loss(job), move_to_device=False)
 
-    began, spent = time.monotonic(), history[-1]["seconds"] if history else 0.0
+    began = since = time.monotonic()
+    spent, waited = history[-1]["seconds"] if history else 0.0, 0.0
     losses: list[Tensor] = []
-    live = _live(work, resume=bool(done))
-    bar = tqdm(total=job.steps, initial=done, desc=f"training {job.name}", unit="step")
+    live = _live(work, resume=bool(done)) if is_first() else None
+    bar = tqdm(
+        total=job.steps, initial=done, desc=f"training {job.name}", unit="step", disable=not is_first()
+    )
     with ThreadPoolExecutor(1) as loader:
         upcoming = loader.submit(_draw, job, done)
         for step in range(done, job.steps):
-            batch = tuple(tensor.to(device, non_blocking=True) for tensor in upcoming.result())
+            waiting = time.monotonic()
+            drawn = upcoming.result()
+            waited += time.monotonic() - waiting
+            batch = tuple(tensor.to(device, non_blocking=True) for tensor in drawn)
             if step + 1 < job.steps:
                 upcoming = loader.submit(_draw, job, step + 1)
             torch.manual_seed(job.seed * 1_000_003 + step)
+            batch = job.noise(batch)
+            if fabric.global_rank:  # dropout of its own
+                torch.manual_seed(job.seed * 1_000_003 + step + (fabric.global_rank << 40))
             module.train()
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(optim, step, job.steps)
-            with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16(job)):
-                loss = job.loss(batch)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            for turn in range(optim.accumulate):
+                part = fabric.global_rank * optim.accumulate + turn
+                with fabric.no_backward_sync(network, enabled=turn + 1 < optim.accumulate):
+                    with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16(job)):
+                        loss = network(tuple(tensor.chunk(parts)[part] for tensor in batch))
+                    fabric.backward(loss / optim.accumulate)
+                losses.append(loss.detach())
             if optim.clip:
                 nn.utils.clip_grad_norm_(module.parameters(), optim.clip)
             optimiser.step()
             _update(average, module, optim.ema if step >= optim.warmup else 0.0)
-            losses.append(loss.detach())
             bar.update()
             if (step + 1) % optim.validate_every == 0 or step + 1 == job.steps:
-                row = {"step": step + 1, "loss": torch.stack(losses).mean().item()}
+                mean = fabric.all_reduce(torch.stack(losses).mean(), reduce_op="mean")
+                row = {"step": step + 1, "loss": mean.item()}
+                row["loader_share"] = round(waited / (time.monotonic() - since), 4)
                 row |= _validated(job, average)
                 row["seconds"] = round(spent + time.monotonic() - began, 3)
                 losses.clear()
@@ -120,13 +166,21 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
                 bar.set_postfix(
                     {key: f"{value:.4g}" for key, value in row.items() if key not in ("step", "seconds")}
                 )
-                _save(checkpoint, module, average, optimiser, step + 1, history)
-                _log(live, row)
+                if live:
+                    _save(checkpoint, module, average, optimiser, step + 1, history)
+                    _log(live, row)
+                since, waited = time.monotonic(), 0.0
     bar.close()
-    live.end()
+    if live:
+        live.end()
     module.load_state_dict(average)
     module.eval()
     return history
+
+
+def is_first() -> bool:
+    """Whether this process is alone, or the one of those started by `torchrun` that shows progress and writes files."""
+    return TORCHRUN not in os.environ or os.environ["RANK"] == "0"
 
 
 def finish(job: Job) -> None:
@@ -141,6 +195,36 @@ def learning_rate(optim: OptimParams, step: int, steps: int) -> float:
         progress = max(0, step - optim.warmup) / max(1, steps - optim.warmup)
         rate *= 0.5 * (1 + math.cos(math.pi * progress))
     return rate
+
+
+class _Loss(nn.Module):
+    """A job's loss as a module's forward pass, which is what gradients are averaged around."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.module, self.loss = job.module, job.loss
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.loss(batch)
+
+
+def _fabric(device: torch.device) -> Fabric:
+    """Join the processes that `torchrun` started, or stay alone, whatever else the environment says."""
+    from lightning_fabric import Fabric  # slow to import
+    from lightning_fabric.plugins.environments import LightningEnvironment
+
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    if TORCHRUN not in os.environ:
+        return Fabric(accelerator=device.type, devices=1, plugins=LightningEnvironment())
+    here, everywhere = (int(os.environ[name]) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+    fabric = Fabric(
+        accelerator=device.type,
+        strategy="ddp",
+        devices=here,
+        num_nodes=everywhere // here,
+    )
+    fabric.launch()
+    return fabric
 
 
 def _draw(job: Job, step: int) -> Batch:

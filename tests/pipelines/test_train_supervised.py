@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,22 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(project: Path, method: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "pipelines.train_supervised", method]
     return subprocess.run(command, cwd=project, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_a_batch_that_processes_cannot_share_is_one_sentence(project):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3", "-m"]
+    done = subprocess.run(
+        [*command, "pipelines.train_supervised", "conv_tasnet"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 1
+    assert "error: conv_tasnet: a batch of 2 has no even parts for 3 processes" in done.stderr
+    assert done.stderr.count("Traceback") == 1  # torchrun's own
+    assert not (project / "models").exists()
 
 
 def test_remixes_keep_the_classes_and_mix_the_songs(project):

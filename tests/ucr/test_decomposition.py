@@ -76,12 +76,22 @@ def test_training_lowers_the_loss(composition):
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     losses = []
     for _ in range(40):
-        loss = model.loss(mixtures)
+        loss = model.loss(mixtures, *model.draw_noise(mixtures))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
+
+
+def test_the_losses_of_parts_of_a_batch_have_the_mean_of_the_whole():
+    model = small_model()
+    mixtures = torch.rand(6, 16, 12) * torch.arange(1, 7)[:, None, None]
+    grouping = torch.rand(6, 2, 16, 12)
+    batch = (mixtures, *model.draw_noise(mixtures), grouping)
+    halves = [model.loss(*(tensor.chunk(2)[i] for tensor in batch)) for i in range(2)]
+    assert halves[0].item() != pytest.approx(halves[1].item(), rel=1e-2)
+    torch.testing.assert_close((halves[0] + halves[1]) / 2, model.loss(*batch))
 
 
 @pytest.mark.parametrize("frames", [12, 13, 18])
@@ -106,7 +116,7 @@ def test_a_grouping_draws_the_components_to_it():
     grouping = torch.stack([mixtures, torch.zeros_like(mixtures)], dim=1)
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     for _ in range(80):
-        loss = model.loss(mixtures, grouping)
+        loss = model.loss(mixtures, *model.draw_noise(mixtures), grouping)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -43,6 +43,11 @@ def test_the_default_and_every_preset_are_valid(values):
         (("codec", "name"), "encodec_24khz", "use mean"),
         (("prior", "denoiser", "strides"), [2], "one entry a level"),
         (("decomposition", "optim", "epochs"), 3, "either steps or epochs"),
+        (
+            ("decomposition", "optim", "accumulate"),
+            3,
+            "decomposition.optim: a batch of 8 has no 3 even parts",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence_that_names_the_key(values, keys, value, sentence):

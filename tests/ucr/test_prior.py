@@ -85,13 +85,22 @@ def test_more_samples_than_one_batch_are_those_of_one_batch(monkeypatch):
     torch.testing.assert_close(prior.generate(latents, generated, 2), together)
 
 
+def test_the_losses_of_parts_of_a_batch_have_the_mean_of_the_whole():
+    prior = small_prior(3)
+    batch = torch.randn(12, 3, 1, 16)
+    batch = (batch, *prior.draw_noise(batch))
+    halves = [prior.loss(*(tensor.chunk(2)[i] for tensor in batch)) for i in range(2)]
+    assert halves[0].item() != pytest.approx(halves[1].item(), rel=1e-2)
+    torch.testing.assert_close((halves[0] + halves[1]) / 2, prior.loss(*batch))
+
+
 def test_training_lowers_the_loss():
     prior = small_prior(2).train()
     latents = torch.randn(32, 2, 1, 1).expand(-1, -1, -1, 16).contiguous()
     optimiser = torch.optim.Adam(prior.parameters(), 3e-3)
     losses = []
     for _ in range(60):
-        loss = prior.loss(latents)
+        loss = prior.loss(latents, *prior.draw_noise(latents))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
