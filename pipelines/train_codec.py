@@ -20,7 +20,7 @@ from eval.scores import si_scores
 from pipelines._training import fit_threads, model_card, save_training
 from ucr.codecs import Codec
 from ucr.codecs.encodec import EncodecCodec, EncodecModel, check_rate
-from ucr.codecs.encodec_mini import build, training_loss
+from ucr.codecs.encodec_mini import build, error, has_codes, reconstruct
 from ucr.errors import UserError, command
 from ucr.models import default_device
 from ucr.params import TRAINED_CODEC, Params, load_params
@@ -30,6 +30,7 @@ from ucr.training import Job, train
 SEGMENTS = Path("segments")
 OUT = Path(TRAINED_CODEC)
 VALIDATION_CROPS = 32
+FREE_SHARE = 0.4  # of the steps, without quantiser: it starts from what the encoder has learnt by then
 
 
 def signals(segment: Segment) -> np.ndarray:
@@ -105,19 +106,33 @@ def make_job(name: str, params: Params) -> tuple[Job, EncodecModel, dict]:
     length = min(optim.crop, training[0].mixture.shape[0])
     held_out = draw_crops(validation, np.random.default_rng(params.seed), VALIDATION_CROPS, length)
 
+    steps = optim.total_steps(len(training))
+    free = round(FREE_SHARE * steps)
+
+    def draw(rng: np.random.Generator, step: int) -> tuple[Tensor, Tensor]:
+        return draw_crops(training, rng, optim.batch, length), torch.tensor(step >= free)
+
+    def loss(batch: tuple[Tensor, ...]) -> Tensor:
+        audio, quantise = batch
+        sound, commitment = reconstruct(model, audio, bool(quantise))
+        return error(sound, audio) + commitment
+
     def validate() -> dict[str, float]:
-        device = next(model.parameters()).device
-        losses = [training_loss(model, crops.to(device)) for crops in held_out.split(optim.batch)]
-        return {"validation_loss": torch.stack(losses).mean().item()}
+        audio = held_out.to(next(model.parameters()).device)
+        quantise = has_codes(model)
+        sound = torch.cat([reconstruct(model, crops, quantise)[0] for crops in audio.split(optim.batch)])
+        true, found = audio.cpu().numpy(), sound.cpu().numpy()
+        si_sdr = si_scores(true[:, None], found[:, None], true, ordered=True)["si_sdr"]
+        return {"validation_loss": error(sound, audio).item(), "si_sdr_db": float(np.nanmean(si_sdr))}
 
     job = Job(
         name="codec",
         module=model,
-        draw=lambda rng, _: (draw_crops(training, rng, optim.batch, length),),
-        loss=lambda batch: training_loss(model, batch[0]),
+        draw=draw,
+        loss=loss,
         validate=validate,
         optim=optim,
-        steps=optim.total_steps(len(training)),
+        steps=steps,
         seed=params.seed,
         identity={**config, "segments": training.fingerprint},
     )

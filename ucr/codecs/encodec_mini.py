@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ucr.codecs.encodec import EncodecModel, check_rate
@@ -21,7 +22,7 @@ SAMPLE_RATE = 24000
 DIMENSION = 128
 RATIOS = [2, 4, 5, 8]  # of the decoder; the encoder has them the other way round
 FFT_SIZES = (2048, 512, 128)
-EPSILON = 1e-5  # amplitude under which spectra count as equal: -100 dB of full scale
+EPSILON = 1e-4  # amplitude under which spectra count as equal: -80 dB of full scale
 QUIET = 0.01  # mean amplitude under which errors are no longer taken relative to the crop's own
 SPECTRAL_WEIGHT = 0.1
 
@@ -41,7 +42,7 @@ def build(filters: int, codebooks: int, codebook_size: int) -> EncodecModel:
     from encodec.modules import SEANetDecoder, SEANetEncoder  # once ucr.codecs.encodec could import encodec
     from encodec.quantization import ResidualVectorQuantizer
 
-    sizes = {
+    sizes: dict[str, Any] = {
         "dimension": DIMENSION,
         "n_filters": filters,
         "ratios": RATIOS,
@@ -52,9 +53,48 @@ def build(filters: int, codebooks: int, codebook_size: int) -> EncodecModel:
     with warnings.catch_warnings():  # of PyTorch, on encodec's way of weight normalisation
         warnings.simplefilter("ignore")
         encoder, decoder = SEANetEncoder(**sizes), SEANetDecoder(**sizes)
-    # kmeans_iters: the package's 50 take minutes before the first step
-    quantiser = ResidualVectorQuantizer(DIMENSION, codebooks, codebook_size, kmeans_iters=3)
+    _start_as_transpose(encoder, decoder)
+    # the package's 50 iterations take minutes, and its batches, with a threshold of 2, are larger
+    quantiser = ResidualVectorQuantizer(
+        DIMENSION, codebooks, codebook_size, kmeans_iters=3, threshold_ema_dead_code=1
+    )
     return EncodecModel(encoder, decoder, quantiser, [], SAMPLE_RATE, 1, name="encodec_mini").eval()
+
+
+def _start_as_transpose(encoder: Any, decoder: Any) -> None:
+    """Give the encoder's convolutions orthogonal rows of norm 1, the decoder's their transposes; nothing else acts yet.
+
+    Residual blocks start as the identity, biases at 0. PyTorch's own initial weights make the chain nearly silent.
+    In a trial without quantiser, drums / bass came back at 2 / 7 dB SI-SDR after 129 steps of 2 s of audio with the
+    transposes, at -15 / -8 dB after 117 steps with random weights of unit gain.
+    """
+    from encodec.modules import SConv1d, SConvTranspose1d
+    from encodec.modules.seanet import SEANetResnetBlock
+
+    def convolutions(layers: nn.Sequential) -> list[Any]:
+        found = [layer for layer in layers if isinstance(layer, SConv1d | SConvTranspose1d)]
+        return [layer.conv.conv if isinstance(layer, SConv1d) else layer.convtr.convtr for layer in found]
+
+    def put(convolution: Any, weight: Tensor) -> None:
+        convolution.weight_v.copy_(weight)
+        convolution.weight_g.copy_(weight.norm(dim=(1, 2), keepdim=True))
+
+    with torch.no_grad():
+        modules: list[Any] = [*encoder.modules(), *decoder.modules()]
+        for module in modules:
+            if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+                module.bias.zero_()
+            elif isinstance(module, SEANetResnetBlock):
+                module.block[-1].conv.conv.weight_g.zero_()
+        pairs = zip(convolutions(encoder.model), reversed(convolutions(decoder.model)), strict=True)
+        for forth, back in pairs:
+            weight = nn.init.orthogonal_(torch.empty_like(forth.weight_v))
+            weight /= weight.norm(dim=(1, 2), keepdim=True).mean()
+            put(forth, weight)
+            redundancy = weight.shape[0] / (weight.shape[1] * forth.stride[0])
+            if not isinstance(back, nn.ConvTranspose1d):
+                weight = weight.transpose(0, 1).flip(2)
+            put(back, weight / max(1.0, redundancy))
 
 
 def load_mini(folder: str | Path, sample_rate: int) -> EncodecModel:
@@ -77,34 +117,46 @@ def load_mini(folder: str | Path, sample_rate: int) -> EncodecModel:
     return model
 
 
-def training_loss(model: EncodecModel, audio: Tensor) -> Tensor:
-    """Errors of the waveform and of spectra, and the quantiser's commitment loss (Défossez et al. 2022, section 3.4).
+def reconstruct(model: EncodecModel, audio: Tensor, quantise: bool) -> tuple[Tensor, Tensor]:
+    """Put audio through a model that is being trained: float32[batch, n_samples] and the commitment loss.
 
-    As there, without the adversary. The spectra are those of `eval.distances`, a fourth of the paper's transforms, and
-    the weights are fixed: the paper's balancer is left out.
+    In training mode the codebooks follow the latents; in evaluation mode there is no commitment loss.
+    """
+    latents, penalty = model.encoder(audio[:, None]), audio.new_zeros(())
+    if quantise:
+        with torch.autocast(audio.device.type, enabled=False):  # distances to codes need float32
+            result = model.quantizer(latents.float(), model.frame_rate)
+        latents, penalty = result.quantized, result.penalty
+    return model.decoder(latents)[:, 0, : audio.shape[-1]].float(), penalty
+
+
+def has_codes(model: EncodecModel) -> bool:
+    """Whether the codebooks hold anything yet: they are filled from the first latents that are quantised."""
+    layer: Any = model.quantizer.vq.layers[0]
+    return bool(layer._codebook.inited)
+
+
+def error(sound: Tensor, audio: Tensor) -> Tensor:
+    """Errors of the waveform and of spectra, as EnCodec's without its adversary (Défossez et al. 2022, section 3.4).
+
+    The waveform's is relative to its own mean amplitude. Spectra are three instead of seven, of logarithmic magnitudes
+    and not on the mel scale; the weight is fixed, where the paper balances gradients.
 
     Parameters
     ----------
-    model
-        In training mode, where its codebooks follow the latents; in evaluation mode there is no commitment loss.
-    audio : float32[batch, n_samples]
+    sound, audio : float32[batch, n_samples]
 
     Returns
     -------
     float32[]
     """
-    latents = model.encoder(audio[:, None])
-    with torch.autocast(audio.device.type, enabled=False):  # distances to codes need float32
-        quantised = model.quantizer(latents.float(), model.frame_rate)
-    sound = model.decoder(quantised.quantized)[:, 0, : audio.shape[-1]].float()
-    error = (sound - audio).abs().mean(dim=1) / audio.abs().mean(dim=1).clamp_min(QUIET)
-    spectral = torch.stack([_spectral_error(audio, sound, size) for size in FFT_SIZES])
-    return error.mean() + SPECTRAL_WEIGHT * spectral.mean() + quantised.penalty
+    relative = (sound - audio).abs().mean(dim=1) / audio.abs().mean(dim=1).clamp_min(QUIET)
+    spectral = torch.stack([_spectral_error(sound, audio, size) for size in FFT_SIZES])
+    return relative.mean() + SPECTRAL_WEIGHT * spectral.mean()
 
 
-def _spectral_error(audio: Tensor, sound: Tensor, size: int) -> Tensor:
+def _spectral_error(sound: Tensor, audio: Tensor, size: int) -> Tensor:
     window = torch.hann_window(size, device=audio.device)
-    spectra = torch.stft(torch.cat([audio, sound]), size, size // 4, window=window, return_complex=True)
-    true, found = (spectra.abs() / window.sum()).clamp_min(EPSILON).chunk(2)
-    convergence = (true - found).norm(dim=(1, 2)) / true.norm(dim=(1, 2))
-    return convergence.mean() + functional.l1_loss(found.log(), true.log())
+    spectra = torch.stft(torch.cat([sound, audio]), size, size // 4, window=window, return_complex=True)
+    found, true = (spectra.abs() / window.sum()).clamp_min(EPSILON).log().chunk(2)
+    return functional.l1_loss(found, true)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ucr.codecs import make_codec
-from ucr.codecs.encodec_mini import build, training_loss
+from ucr.codecs.encodec_mini import build, error, has_codes, reconstruct
 from ucr.errors import UserError
 from ucr.models import save_model
 from ucr.params import CodecParams
@@ -72,15 +72,32 @@ def test_the_fingerprint_follows_the_weights(codec, tmp_path):
     assert make_codec(codec_params(other), 24000).fingerprint != codec.fingerprint
 
 
-def test_the_loss_is_small_for_what_comes_back_and_has_a_commitment_in_training_only(monkeypatch):
-    torch.manual_seed(0)
-    model = build(**SIZES)
+def test_the_error_is_zero_for_the_same_and_two_for_the_opposite():
     audio = noise(4000)
-    monkeypatch.setattr(model.decoder, "forward", lambda latents: audio[:, None])
-    assert training_loss(model, audio) == 0
-    monkeypatch.setattr(model.decoder, "forward", lambda latents: -audio[:, None])
-    assert training_loss(model, audio) == pytest.approx(2)  # spectra are equal: the waveform's error is twice itself
-    assert training_loss(model.train(), audio) > 2
+    assert error(audio, audio) == 0
+    assert error(-audio, audio) == pytest.approx(2)  # the spectra are equal
+    assert error(torch.zeros(1, 4000), torch.zeros(1, 4000)) == 0
+    assert error(0.5 * audio, audio) > error(0.9 * audio, audio)
+
+
+def test_the_decoder_starts_as_the_encoders_transpose():
+    torch.manual_seed(0)
+    model = build(filters=8, codebooks=1, codebook_size=2)
+    audio = 0.1 * torch.sin(2 * torch.pi * 220 * torch.arange(12000) / 24000)[None]
+    sound = reconstruct(model, audio, quantise=False)[0]
+    cosine = torch.cosine_similarity(sound, audio)
+    assert cosine.item() > 0.2
+
+
+def test_codebooks_are_filled_by_the_first_latents_that_are_quantised():
+    torch.manual_seed(0)
+    model = build(**SIZES).train()
+    reconstruct(model, noise(8000), quantise=False)
+    assert not has_codes(model)
+    commitment = reconstruct(model, noise(8000), quantise=True)[1]
+    assert commitment > 0
+    assert has_codes(model)
+    assert reconstruct(model.eval(), noise(8000), quantise=True)[1] == 0
 
 
 def test_what_does_not_fit_is_one_sentence(tmp_path):
