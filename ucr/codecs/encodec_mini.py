@@ -80,12 +80,13 @@ def _start_as_transpose(encoder: Any, decoder: Any) -> None:
         convolution.weight_g.copy_(weight.norm(dim=(1, 2), keepdim=True))
 
     with torch.no_grad():
-        modules: list[Any] = [*encoder.modules(), *decoder.modules()]
-        for module in modules:
-            if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
-                module.bias.zero_()
-            elif isinstance(module, SEANetResnetBlock):
-                module.block[-1].conv.conv.weight_g.zero_()
+        for name, parameter in [*encoder.named_parameters(), *decoder.named_parameters()]:
+            if name.endswith("bias"):
+                parameter.zero_()
+        for layer in [*encoder.model, *decoder.model]:
+            if isinstance(layer, SEANetResnetBlock):
+                last: Any = layer.block[-1]
+                last.conv.conv.weight_g.zero_()
         pairs = zip(convolutions(encoder.model), reversed(convolutions(decoder.model)), strict=True)
         for forth, back in pairs:
             weight = nn.init.orthogonal_(torch.empty_like(forth.weight_v))
