@@ -21,6 +21,7 @@ from pydantic import (
 from ucr.errors import UserError
 
 PARAMS_FILE = "params.yaml"
+TRAINED_CODEC = "models/codec"  # where train_codec writes
 M = TypeVar("M", bound=BaseModel)
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ()-]*")  # of a source, and so of files
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # of a method, and so of files
@@ -88,19 +89,27 @@ class SegmentParams(Section):
 class CodecParams(Section):
     """Which latent space.
 
-    `mel` takes `bands` and `power` (the compression exponent of magnitudes); the EnCodec ones take
-    `bandwidth` in kbit/s and `weights`, a file to use in place of encodec's own download.
+    `mel` takes `bands` and `power` (the compression exponent of magnitudes); the published EnCodecs take
+    `bandwidth` in kbit/s and `weights`, a file to use in place of encodec's own download. `needs` is what the codec
+    is read from, as a method's: `segments` (nothing else), or for `encodec_mini` the folder of its trained weights.
     """
 
-    name: Literal["mel", "encodec_24khz", "encodec_48khz"]
+    name: Literal["mel", "encodec_24khz", "encodec_48khz", "encodec_mini"]
     bands: int = Field(ge=8)
     power: float = Field(gt=0, le=1)
     bandwidth: float = Field(gt=0)
     weights: str | None
+    needs: str = "segments"  # weights from before there was this key lack it
+
+    @model_validator(mode="after")
+    def _weights_are_named(self) -> CodecParams:
+        if self.name == "encodec_mini" and self.needs == "segments":
+            raise ValueError(f"encodec_mini needs the folder of its weights: set `needs` to {TRAINED_CODEC}")
+        return self
 
 
 class OptimParams(Section):
-    """One training: the same keys for the decomposition model, the prior and supervised baselines.
+    """One training: the same keys for every trained part.
 
     It lasts `steps` steps, or `epochs` times the training split; one of the two is given. A step takes
     `batch` crops of `crop` latent frames, in `accumulate` parts one after the other where memory is short,
@@ -137,6 +146,26 @@ class OptimParams(Section):
     def total_steps(self, items: int) -> int:
         """Steps of a training on `items` segments."""
         return self.steps or math.ceil(items / self.batch) * (self.epochs or 0)
+
+
+class CodecTrainingParams(Section):
+    """The training of `encodec_mini`, whose `crop` is in samples.
+
+    It has `filters` channels at the full rate, which each of four strides doubles, and its quantiser has `codebooks`
+    of `codebook_size` entries each.
+    """
+
+    filters: int = Field(gt=0)
+    codebooks: int = Field(gt=0)
+    codebook_size: int = Field(gt=1)
+    optim: OptimParams
+
+    @field_validator("codebook_size")
+    @classmethod
+    def _bits_are_whole(cls, size: int) -> int:
+        if size & (size - 1):
+            raise ValueError("a codebook holds a power of two entries")
+        return size
 
 
 class EncoderParams(Section):
@@ -281,6 +310,7 @@ class Params(Section):
     data: DataParams
     segments: SegmentParams
     codec: CodecParams
+    codec_training: dict[Literal["encodec_mini"], CodecTrainingParams]
     decomposition: DecompositionParams
     prior: PriorParams
     supervised: dict[str, SupervisedParams]
@@ -300,6 +330,15 @@ class Params(Section):
     def segment_samples(self) -> int:
         """Length of a segment in samples."""
         return round(self.segments.seconds * self.segments.sample_rate)
+
+    @model_validator(mode="after")
+    def _codec_is_trained(self) -> Params:
+        if self.codec.needs == TRAINED_CODEC and not self.codec_training:
+            raise ValueError(
+                f"codec.needs: {TRAINED_CODEC} is made by codec_training, which is empty: add encodec_mini to it, as "
+                "params/encodec_mini.yaml does"
+            )
+        return self
 
     @model_validator(mode="after")
     def _composition_fits(self) -> Params:

@@ -157,6 +157,7 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
             bar.update()
             if (step + 1) % optim.validate_every == 0 or step + 1 == job.steps:
                 mean = fabric.all_reduce(torch.stack(losses).mean(), reduce_op="mean")
+                assert isinstance(mean, Tensor)
                 row = {"step": step + 1, "loss": mean.item()}
                 row["loader_share"] = round(waited / (time.monotonic() - since), 4)
                 row |= _validated(job, average)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ucr.params import check_params
+from ucr.params import TRAINED_CODEC, check_params
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -53,3 +53,11 @@ def test_nothing_depends_on_the_executor():
     assert "executor" in values
     elsewhere = values | {"executor": {"backend": "dask", "scheduler": "tcp://host:8786"}}
     assert check_params(elsewhere).model_dump() == check_params(values).model_dump()
+
+
+def test_what_runs_the_codec_depends_on_what_it_is_read_from():
+    users = {name for name, body in BODIES.items() if "ucr/codecs" in body["deps"]}
+    assert {"latents", "references", "separate", "cost"} <= users
+    for name in users:
+        assert "${codec.needs}" in BODIES[name]["deps"], name
+    assert BODIES["train_codec"]["outs"] == [TRAINED_CODEC]
