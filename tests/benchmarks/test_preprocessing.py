@@ -17,7 +17,7 @@ def songs(tmp_path, make_track):
 
 
 def test_linked_sets_are_as_long_as_told_and_take_no_space(tmp_path, songs):
-    hours = preprocessing.link_songs(songs, 0.025, tmp_path / "linked")
+    hours = preprocessing.link_songs(songs, 0.024, tmp_path / "linked")
     tracks = find_tracks(tmp_path / "linked")
     assert hours == pytest.approx(6 * 15 / 3600)
     assert [track.split for track in tracks] == ["train"] * 4 + ["validation", "test"]
@@ -36,12 +36,10 @@ def test_a_new_run_replaces_its_own_rows(tmp_path):
 @pytest.mark.slow
 def test_stages_are_measured(tmp_path, monkeypatch, songs):
     monkeypatch.setattr(preprocessing, "CODEC_SECONDS", 0.5)
-    table = preprocessing.measure(songs, [0.1], {"name": "mel"}, tmp_path).set_index("stage")
-    assert table["segments"].eq(2 * 24).all()
+    table = preprocessing.measure(songs, [0.03], {"name": "mel"}, tmp_path).set_index("stage")
+    assert table["segments"].eq(2 * 8).all()
     assert table["peak_private_mb"].between(20, 5000).all()
     assert table["audio_hours_an_hour"].gt(0).all()
     assert table.loc["both", "seconds"] == pytest.approx(table["seconds"].iloc[:2].sum(), abs=0.2)
-    bytes_a_segment = 7 * 24000 * 2 * 2
-    assert table.loc["segments", "disk_mb_an_hour"] == pytest.approx(
-        48 * bytes_a_segment / 1e6 / 0.1, rel=0.2
-    )
+    megabytes = 16 * 7 * 24000 * 2 * 2 / 1e6
+    assert table.loc["segments", "disk_mb_an_hour"] * 8 * 15 / 3600 == pytest.approx(megabytes, rel=0.1)
