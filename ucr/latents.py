@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import lmdb
@@ -22,7 +23,7 @@ from ucr.segments import MAP_SIZE, SegmentStore, open_lmdb, read_keys, sorted_na
 
 DESCRIPTION = "latents.json"
 MIXTURE = "mixture"
-BATCH = 4  # segments through the codec at once, and between commits
+BATCH = {"cpu": 4, "cuda": 16}  # segments through the codec at once, and between commits
 
 
 class _View:
@@ -197,22 +198,38 @@ def write_latents(
 
 
 def _encode(path: Path, store: SegmentStore, codec: Codec, device: str, progress: tqdm) -> None:
-    """Add to the file at `path` the latents of `store` that it lacks; a batch is added whole or not at all."""
-    with lmdb.open(str(path), subdir=False, lock=False, map_size=MAP_SIZE) as environment:
+    """Add to the file at `path` the latents of `store` that it lacks; a batch is added whole or not at all.
+
+    One batch is written while the next goes through the codec.
+    """
+    size = BATCH[torch.device(device).type]
+    with (
+        lmdb.open(str(path), subdir=False, lock=False, map_size=MAP_SIZE) as environment,
+        ThreadPoolExecutor(1) as writer,
+    ):
         with environment.begin() as transaction:
             done = set(_names(transaction, path))
         progress.update(len(done))
         missing = [i for i, name in enumerate(store.names) if name not in done]
-        for start in range(0, len(missing), BATCH):
-            batch = [store[i] for i in missing[start : start + BATCH]]
+        writing = None
+        for start in range(0, len(missing), size):
+            batch = [store[i] for i in missing[start : start + size]]
             audio = np.concatenate([[segment.mixture, *segment.sources] for segment in batch])
             with torch.no_grad():
                 latents = codec.encode(torch.from_numpy(audio).to(device)).cpu().numpy()
             keys = [f"{segment.name}/{signal}" for segment in batch for signal in (MIXTURE, *store.sources)]
-            with environment.begin(write=True) as transaction:
-                for key, latent in zip(keys, latents, strict=True):
-                    transaction.put(key.encode(), latent.astype("<f4").tobytes())
+            if writing is not None:
+                writing.result()
+            writing = writer.submit(_write, environment, keys, latents)
             progress.update(len(batch))
+        if writing is not None:
+            writing.result()
+
+
+def _write(environment: lmdb.Environment, keys: list[str], latents: np.ndarray) -> None:
+    with environment.begin(write=True) as transaction:
+        for key, latent in zip(keys, latents, strict=True):
+            transaction.put(key.encode(), latent.astype("<f4").tobytes())
 
 
 def _statistics(path: Path) -> tuple[float, float]:
