@@ -8,16 +8,24 @@ import os
 from pathlib import Path
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from ucr.errors import UserError
 from ucr.files import read_json, replacing, write_json
-from ucr.params import NAME
+from ucr.params import NAME, Description, SourceName
 
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
+
+
+class Separation(Description):
+    """What every separation method's weights say of themselves: the sources that they know, and the rate in Hz."""
+
+    sources: list[SourceName] = Field(min_length=2)
+    sample_rate: int = Field(gt=0)
 
 
 def sha256(path: str | Path) -> str:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field
 
 from ucr import streaming
 from ucr.errors import UserError
-from ucr.models import component_names, load_model
-from ucr.params import NAME, Description, Params, SourceName, checked
+from ucr.models import Separation, component_names, load_model
+from ucr.params import NAME, Params, checked
 from ucr.streaming import Song
 from ucr.tools._shared import TASK, save, shipped
 
@@ -82,11 +81,6 @@ def separate(
     return paths
 
 
-class _Separation(Description):
-    sources: list[SourceName] = Field(min_length=2)
-    sample_rate: int = Field(gt=0)
-
-
 @dataclass(frozen=True)
 class Separator:
     """A method that is ready to separate.
@@ -144,7 +138,7 @@ def load_separator(
         )
     else:
         _, config, card = load_model(weights)
-        described = checked(_Separation, config, weights, "name a folder with weights of a separation method")
+        described = checked(Separation, config, weights, "name a folder with weights of a separation method")
         sources, sample_rate = described.sources, described.sample_rate
     _, loaded = make_method(method, options)
     if trained:
