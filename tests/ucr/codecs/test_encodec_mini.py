@@ -6,8 +6,10 @@ import torch
 from ucr.codecs import make_codec
 from ucr.codecs.encodec_mini import build, error, has_codes, reconstruct
 from ucr.errors import UserError
+from ucr.files import read_json
 from ucr.models import save_model
 from ucr.params import CodecParams
+from ucr.weights import FOLDER
 
 SIZES = {"filters": 2, "codebooks": 3, "codebook_size": 16}
 
@@ -116,3 +118,15 @@ def test_what_does_not_fit_is_one_sentence(tmp_path):
     (weights / "model.safetensors").write_bytes(whole[:-100])
     with pytest.raises(UserError, match="not a whole safetensors file"):
         make_codec(codec_params(weights), 24000)
+
+
+def test_the_shipped_weights_are_what_their_card_says_and_give_tones_back():
+    folder = FOLDER / "encodec_mini"
+    codec = make_codec(codec_params(folder), 24000)
+    assert codec.fingerprint == read_json(folder / "card.json")["fingerprint"]
+    time = torch.arange(48000) / 24000
+    tone = sum(torch.sin(2 * torch.pi * 110 * k * time) / k for k in range(1, 5)) * 0.2 * torch.exp(-2 * time)
+    found = codec.decode(codec.encode(tone[None]), len(tone))[0]
+    scale = (found @ tone) / (tone @ tone)
+    si_sdr = 10 * torch.log10((scale * tone).square().sum() / (found - scale * tone).square().sum())
+    assert si_sdr > 8
