@@ -1,13 +1,14 @@
 # make repro   every result with params.yaml; make repro PARAMS=params/smoke.yaml: with those differences from it
 # make test    the fast tests
 # make check   these, the slow ones, the linter and the type checker
+# make audit   known vulnerabilities of the locked versions (needs the network)
 # make docs    docs/api/index.html: the reference of `import ucr`, of the method and of the contracts
 PARAMS ?= params.yaml
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test slow lint check docs install
+.PHONY: repro test slow lint check audit docs install
 
 repro: install
 	$(BIN)/python -m pipelines.preset $(PARAMS) -- $(BIN)/dvc repro
@@ -22,6 +23,10 @@ lint: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 check: lint test slow
+
+audit: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip-audit --disable-pip --no-deps -r constraints.txt
 
 docs: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from baselines._trained import Trained
 from ucr.errors import UserError
-from ucr.models import fill, load_model
-
-if TYPE_CHECKING:
-    from ucr.params import Params
+from ucr.models import Separation, fill, load_model
+from ucr.params import Params, checked
 
 OVERLAP = 0.25  # of a chunk, as in Demucs
 
@@ -62,12 +59,17 @@ class Supervised(Trained):
         name = type(self).__module__.rpartition(".")[2]
         if config.get("method") != name:
             raise UserError(f"{needs} holds no weights of {name}: mend methods.{name}.needs")
-        if config["sources"] != params.sources:
+        described = checked(Separation, config, needs, "train it again")
+        if described.sources != params.sources:
             raise UserError(
-                f"{needs} separates {'+'.join(config['sources'])}, not {params.task}: train it again"
+                f"{needs} separates {'+'.join(described.sources)}, not {params.task}: train it again"
             )
-        self.n_sources, self.sample_rate = len(config["sources"]), config["sample_rate"]
-        self.network = self.make_network(self.n_sources, self.sample_rate, **config["network"])
+        self.n_sources, self.sample_rate = len(described.sources), described.sample_rate
+        try:
+            self.network = self.make_network(self.n_sources, self.sample_rate, **config["network"])
+        except Exception as error:  # damaged sizes make a network fail in many ways
+            reason = f"{type(error).__name__}: {error}"
+            raise UserError(f"{needs} describes no network of {name} ({reason}): train it again") from None
         fill(self.network, tensors, needs)
         self.network.to(self.device)
 

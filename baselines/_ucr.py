@@ -1,9 +1,10 @@
-"""What `ucr`, `ucr_masked` and `ucr_pretrained` share: separation by a trained decomposition model."""
+"""What `ucr`, `ucr_masked`, `ucr_pretrained` and `ucr_adapted` share: separation by a trained decomposition model."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from baselines._trained import Trained
@@ -11,6 +12,7 @@ from ucr.codecs import Codec
 from ucr.decomposition import DecompositionModel, load_decomposition
 from ucr.errors import UserError
 from ucr.params import Params
+from ucr.weights import tasks
 
 PAPER = "Bindi & Esling, Unsupervised Composable Representations for Audio, ISMIR 2024"
 
@@ -53,3 +55,20 @@ class Decomposition(Trained):
         """See `Trained.estimate`."""
         components = self.model.separate(self.codec.encode(mixtures), self.steps, self.seed)
         return self.codec.decode_components(components, mixtures)
+
+
+class Pretrained(Decomposition):
+    """`ucr` with the weights of the run's task in the folder `needs`; takes the options of `ucr`."""
+
+    missing = ""
+
+    def load(self, needs: Path, params: Params) -> None:
+        if params.task in tasks(needs):
+            super().load(needs / params.task, params)
+        else:
+            self.missing = f"{needs} has no weights for {params.task}, only for {', '.join(tasks(needs))}"
+
+    def separate_batch(self, mixtures: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
+        if self.missing:
+            raise ValueError(self.missing)
+        return super().separate_batch(mixtures, sample_rate, n_sources)

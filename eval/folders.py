@@ -15,6 +15,7 @@ import soundfile
 
 from eval.scores import failed_scores, n_windows, score_segments
 from ucr.errors import UserError
+from ucr.workers import in_workers
 
 COLUMNS = [
     "task", "method", "track", "segment", "source", "reference", "metric", "window", "value", "status", "reason"
@@ -136,22 +137,17 @@ def score_songs(
     DataFrame
         One value a row, columns `COLUMNS`, in the order of the songs; `value` is NaN unless `ok`.
     """
-    import joblib
     from tqdm import tqdm
 
     batches = list(_batches(songs))
     full = math.ceil(sum(song.n_samples for song in songs) / BATCH_SAMPLES)
-    jobs = min(joblib.cpu_count(), full)  # a worker takes seconds to start: not for less than a full batch
-    with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
-        results = joblib.Parallel(return_as="generator")(
-            joblib.delayed(_score_batch)(batch, sources, ordered, window, hop) for batch in batches
-        )
-        progress = tqdm(total=len(songs), desc=f"scoring {method}", unit="segment")
-        rows = []
-        for batch, result in zip(batches, results, strict=True):
+    calls = [(batch, sources, ordered, window, hop) for batch in batches]
+    rows = []
+    with tqdm(total=len(songs), desc=f"scoring {method}", unit="segment") as progress:
+        # a worker takes seconds to start: not for less than a full batch
+        for batch, result in zip(batches, in_workers(_score_batch, calls, at_most=full), strict=True):
             rows += result
             progress.update(len(batch))
-        progress.close()
     table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name not in ("task", "method")])
     table.insert(0, "task", "+".join(sources))
     table.insert(1, "method", method)

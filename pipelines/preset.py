@@ -2,11 +2,13 @@
 
 With a command, `params.yaml` holds the merged parameters while it runs and is put back after, even if
 it is killed (then by the next call). Without, the merged parameters are kept, for a long run that is
-continued by hand with `dvc repro`.
+continued by hand with `dvc repro`. Of several at once in one folder, all but the first are refused.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from ucr.params import PARAMS_FILE, check_params, read_yaml
 
 WHOLE = {"methods", "supervised"}
 BACKUP = Path("runs/params.before-preset.yaml")
+LOCK = Path("runs/preset.lock")
 
 
 def merge(base: dict, changes: dict) -> dict:
@@ -43,9 +46,30 @@ def _restore() -> None:
         shutil.move(BACKUP, PARAMS_FILE)
 
 
+def _lock() -> int:
+    """Claim `params.yaml` for as long as this process, or one that is given the descriptor, lives."""
+    LOCK.parent.mkdir(exist_ok=True)
+    descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(
+            f"another run uses {PARAMS_FILE} of this folder: wait until it has ended, or run in a copy of the project"
+        ) from None
+    return descriptor
+
+
 def _usage() -> None:
     print("usage: python -m pipelines.preset FILE [-- COMMAND...]", file=sys.stderr)
     raise SystemExit(2)
+
+
+def _run(run: list[str], lock: int) -> int:
+    """The command's exit code; it holds the lock too, should this process be killed."""
+    try:
+        return subprocess.run(run, pass_fds=[lock]).returncode
+    except FileNotFoundError:
+        raise UserError(f"{run[0]} does not exist: name a command that does") from None
 
 
 @command
@@ -54,6 +78,7 @@ def main() -> None:
     if not arguments or (len(arguments) > 1 and (arguments[1] != "--" or len(arguments) == 2)):
         _usage()
     file, run = arguments[0], arguments[2:]
+    lock = _lock()
     _restore()
     base = read_yaml(PARAMS_FILE)
     merged = base if Path(file).resolve() == Path(PARAMS_FILE).resolve() else merge(base, read_yaml(file))
@@ -62,11 +87,11 @@ def main() -> None:
         method_file(method)  # before hours of work, not after
     if merged == base:
         if run:
-            raise SystemExit(subprocess.run(run).returncode)
+            raise SystemExit(_run(run, lock))
         return
     if run:
-        BACKUP.parent.mkdir(exist_ok=True)
-        shutil.copy(PARAMS_FILE, BACKUP)
+        with replacing(BACKUP) as temporary:
+            shutil.copy(PARAMS_FILE, temporary)
     with replacing(PARAMS_FILE) as temporary:
         temporary.write_text(
             f"# params.yaml with {file} laid over it\n{yaml.safe_dump(merged, sort_keys=False)}"
@@ -74,9 +99,7 @@ def main() -> None:
     if not run:
         return
     try:
-        code = subprocess.run(run).returncode
-    except FileNotFoundError:
-        raise UserError(f"{run[0]} does not exist: name a command that does") from None
+        code = _run(run, lock)
     finally:
         _restore()
         print(f"{PARAMS_FILE} is as it was before {file}", file=sys.stderr)

@@ -11,13 +11,19 @@ from tqdm import tqdm
 
 from ucr.errors import UserError, command
 from ucr.files import read_json
-from ucr.params import Params, load_params
+from ucr.params import Description, Params, checked, load_params
 from ucr.segments import Cut, SegmentWriter, cut_track
 from ucr.slakh.read import Track, find_tracks
 from ucr.workers import in_workers
 
 FOLDER = Path("segments")
 WORK = Path("runs")  # survives DVC's removal of outputs, so that a killed run can go on
+
+
+class _Dataset(Description):
+    name: str
+    root: str
+    fingerprint: str
 
 
 def _cut(track: Track, params: Params) -> tuple[Track, Cut]:
@@ -33,15 +39,15 @@ def main() -> None:
     described = Path("data/dataset.json")
     if not described.is_file():
         raise UserError(f"{described} does not exist: run `python -m pipelines.data` first")
-    dataset = read_json(described)
+    dataset = checked(_Dataset, read_json(described), described, "run `python -m pipelines.data` again")
     meta = {
         "sources": params.sources,
         **params.segments.model_dump(),
-        "dataset": dataset["name"],
-        "dataset_fingerprint": dataset["fingerprint"],
+        "dataset": dataset.name,
+        "dataset_fingerprint": dataset.fingerprint,
     }
     key = hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()[:16]
-    tracks = find_tracks(Path(dataset["root"]).resolve())
+    tracks = find_tracks(Path(dataset.root).resolve())
     writer = SegmentWriter(WORK / f"segments-{key}")
     waiting = [track for track in tracks if (track.split, track.name) not in writer.done]
     try:

@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ucr.errors import UserError
     from ucr.tools.cards import baselines, info
+    from ucr.tools.download import download_slakh2100
     from ucr.tools.recomposition import generate, load_recomposer, recombine, reconstruct, vary
     from ucr.tools.separation import load_separator, separate
 
 __all__ = [
     "UserError",
     "baselines",
+    "download_slakh2100",
     "generate",
     "info",
     "load_recomposer",
@@ -39,6 +41,7 @@ __all__ = [
 _HOMES = {
     "ucr.errors": ["UserError"],
     "ucr.tools.cards": ["baselines", "info"],
+    "ucr.tools.download": ["download_slakh2100"],
     "ucr.tools.recomposition": ["generate", "load_recomposer", "recombine", "reconstruct", "vary"],
     "ucr.tools.separation": ["load_separator", "separate"],
 }

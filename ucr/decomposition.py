@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,13 +14,12 @@ from ucr.codecs import Codec, make_codec
 from ucr.errors import UserError
 from ucr.models import fill, load_model
 from ucr.networks import Encoder, UNet
-from ucr.params import CodecParams, DecompositionParams
+from ucr.params import CodecParams, DecompositionParams, Section, SourceName
 
 MASK_WEIGHT = 0.1  # of the masks' relative error beside the latents' error: they are about as large then
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(Section):
     """What a decomposition model was made for; kept beside its weights, enough to build it again.
 
     Attributes
@@ -39,12 +38,12 @@ class Setting:
         The model's own parameters, as in the params file.
     """
 
-    sources: list[str]
-    sample_rate: int
+    sources: list[SourceName] = Field(min_length=1)
+    sample_rate: int = Field(gt=0)
     codec: dict
     codec_fingerprint: str
-    channels: int
-    frame_rate: float
+    channels: int = Field(gt=0)
+    frame_rate: float = Field(gt=0)
     mean: float
     std: float
     params: dict
@@ -72,7 +71,7 @@ class Setting:
 
     def to_config(self) -> dict:
         """As JSON-able data."""
-        return asdict(self)
+        return self.model_dump()
 
 
 def load_decomposition(folder: str | Path) -> tuple[DecompositionModel, Setting, dict]:
@@ -87,7 +86,7 @@ def load_decomposition(folder: str | Path) -> tuple[DecompositionModel, Setting,
     try:
         setting = Setting(**config)
         model = setting.build()
-    except (TypeError, ValueError):
+    except Exception:  # damaged sizes make a network fail in many ways
         raise UserError(f"{folder} holds no decomposition model of this version: train it again") from None
     fill(model, tensors, folder)
     return model, setting, card

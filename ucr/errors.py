@@ -18,8 +18,8 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
     Parameters
     ----------
     main
-        The function behind a command line. A `UserError` or an `OSError` that it raises ends the
-        process with code 1, an interrupt with 130; every other exception is a defect of this
+        The function behind a command line. A `UserError`, an `OSError` or a `MemoryError` that it raises ends
+        the process with code 1, an interrupt with 130; every other exception is a defect of this
         project and keeps its traceback.
     """
 
@@ -31,6 +31,10 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
             _stop(str(error))
         except OSError as error:
             _stop(_sentence(error))
+        except MemoryError as error:
+            _stop(
+                f"memory ran out ({str(error) or 'no more can be had'}): free some, or ask for something smaller"
+            )
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             raise SystemExit(130) from None

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+HEADER = 100  # bytes of a WAV file in which libsndfile puts the chunks before the samples
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its place when the block ends without an error.
@@ -116,7 +119,14 @@ def write_audio(path: str | Path, audio: np.ndarray, sample_rate: int) -> None:
 
 
 def encode_audio(audio: np.ndarray, sample_rate: int, **options) -> bytes:
-    """Encode audio in memory, with the options of `soundfile.write`, which would pass over a full disk."""
+    """Encode audio in memory, with the options of `soundfile.write`, which would pass over a full disk.
+
+    The same audio gives the same bytes: libsndfile's time of writing in a float WAV's header is put to 0.
+    """
     encoded = io.BytesIO()
     soundfile.write(encoded, audio, sample_rate, **options)
+    peak = encoded.getvalue().find(b"PEAK", 0, HEADER)
+    if peak >= 0:
+        encoded.seek(peak + 12)  # after the chunk's name, its size and a version
+        encoded.write(bytes(4))
     return encoded.getvalue()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import lmdb
@@ -18,11 +19,11 @@ from tqdm import tqdm
 from ucr.codecs import Codec, digest
 from ucr.errors import UserError
 from ucr.files import read_json, replacing, write_json
-from ucr.segments import MAP_SIZE, SegmentStore, open_lmdb
+from ucr.segments import MAP_SIZE, SegmentStore, open_lmdb, read_keys, sorted_names
 
 DESCRIPTION = "latents.json"
 MIXTURE = "mixture"
-BATCH = 4  # segments through the codec at once, and between commits
+BATCH = {"cpu": 4, "cuda": 16}  # segments through the codec at once, and between commits
 
 
 class _View:
@@ -75,7 +76,7 @@ class LatentStore:
         except KeyError as error:
             raise UserError(f"{description} lacks {error}: {remedy}") from None
         self._transaction = open_lmdb(path).begin(buffers=True)
-        self.names = _names(self._transaction)
+        self.names = _names(self._transaction, path)
         if len(self.names) != expected:
             raise UserError(f"{path} holds {len(self.names)} of {expected} segments: {remedy}")
 
@@ -197,29 +198,45 @@ def write_latents(
 
 
 def _encode(path: Path, store: SegmentStore, codec: Codec, device: str, progress: tqdm) -> None:
-    """Add to the file at `path` the latents of `store` that it lacks; a batch is added whole or not at all."""
-    with lmdb.open(str(path), subdir=False, lock=False, map_size=MAP_SIZE) as environment:
+    """Add to the file at `path` the latents of `store` that it lacks; a batch is added whole or not at all.
+
+    One batch is written while the next goes through the codec.
+    """
+    size = BATCH[torch.device(device).type]
+    with (
+        lmdb.open(str(path), subdir=False, lock=False, map_size=MAP_SIZE) as environment,
+        ThreadPoolExecutor(1) as writer,
+    ):
         with environment.begin() as transaction:
-            done = set(_names(transaction))
+            done = set(_names(transaction, path))
         progress.update(len(done))
         missing = [i for i, name in enumerate(store.names) if name not in done]
-        for start in range(0, len(missing), BATCH):
-            batch = [store[i] for i in missing[start : start + BATCH]]
+        writing = None
+        for start in range(0, len(missing), size):
+            batch = [store[i] for i in missing[start : start + size]]
             audio = np.concatenate([[segment.mixture, *segment.sources] for segment in batch])
             with torch.no_grad():
                 latents = codec.encode(torch.from_numpy(audio).to(device)).cpu().numpy()
             keys = [f"{segment.name}/{signal}" for segment in batch for signal in (MIXTURE, *store.sources)]
-            with environment.begin(write=True) as transaction:
-                for key, latent in zip(keys, latents, strict=True):
-                    transaction.put(key.encode(), latent.astype("<f4").tobytes())
+            if writing is not None:
+                writing.result()
+            writing = writer.submit(_write, environment, keys, latents)
             progress.update(len(batch))
+        if writing is not None:
+            writing.result()
+
+
+def _write(environment: lmdb.Environment, keys: list[str], latents: np.ndarray) -> None:
+    with environment.begin(write=True) as transaction:
+        for key, latent in zip(keys, latents, strict=True):
+            transaction.put(key.encode(), latent.astype("<f4").tobytes())
 
 
 def _statistics(path: Path) -> tuple[float, float]:
     """Mean and standard deviation over all values of all mixtures."""
     moments = np.zeros(3)
     with open_lmdb(path).begin(buffers=True) as transaction:
-        for name in _names(transaction):
+        for name in _names(transaction, path):
             latent = np.frombuffer(_get(transaction, name, MIXTURE), "<f4").astype(np.float64)
             moments += np.array([latent.size, latent.sum(), latent @ latent])
     mean, square = moments[1:] / moments[0]
@@ -235,12 +252,9 @@ def _get(transaction: lmdb.Transaction, name: str, signal: str) -> bytes | memor
     return buffer
 
 
-def _names(transaction: lmdb.Transaction) -> list[str]:
-    """Names of the segments in a store, sorted by track and index."""
-
-    def place(name: str) -> tuple[str, int]:
-        track, index = name.rsplit("_", 1)
-        return track, int(index)
-
-    keys = (bytes(key).decode() for key in transaction.cursor().iternext(keys=True, values=False))
-    return sorted((key.removesuffix(f"/{MIXTURE}") for key in keys if key.endswith(f"/{MIXTURE}")), key=place)
+def _names(transaction: lmdb.Transaction, path: Path) -> list[str]:
+    """Names of the segments in the store at `path`, sorted by track and index."""
+    keys = read_keys(transaction, path)
+    return sorted_names(
+        [key.removesuffix(f"/{MIXTURE}") for key in keys if key.endswith(f"/{MIXTURE}")], path
+    )

@@ -8,15 +8,24 @@ import os
 from pathlib import Path
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from ucr.errors import UserError
 from ucr.files import read_json, replacing, write_json
+from ucr.params import NAME, Description, SourceName
 
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
+
+
+class Separation(Description):
+    """What every separation method's weights say of themselves: the sources that they know, and the rate in Hz."""
+
+    sources: list[SourceName] = Field(min_length=2)
+    sample_rate: int = Field(gt=0)
 
 
 def sha256(path: str | Path) -> str:
@@ -98,8 +107,18 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> Non
 
 
 def component_names(card: dict, n_components: int) -> list[str]:
-    """The sources that the components of weights are, where their card says so, else `component_0` and so on."""
-    return card.get("components") or [f"component_{i}" for i in range(n_components)]
+    """The sources that the components of weights are, where their card says so, else `component_0` and so on.
+
+    Raises
+    ------
+    UserError
+        If the card says something else than as many different names.
+    """
+    names = card.get("components") or [f"component_{i}" for i in range(n_components)]
+    good = isinstance(names, list) and all(isinstance(name, str) and NAME.fullmatch(name) for name in names)
+    if not good or len(set(names)) != n_components or len(names) != n_components:
+        raise UserError(f"a card of weights names its components {names}: {n_components} names are needed")
+    return names
 
 
 def default_device() -> torch.device:

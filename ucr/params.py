@@ -5,21 +5,47 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from ucr.errors import UserError
 
 PARAMS_FILE = "params.yaml"
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ()-]*")
+TRAINED_CODEC = "models/codec"  # where train_codec writes
+M = TypeVar("M", bound=BaseModel)
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ()-]*")  # of a source, and so of files
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # of a method, and so of files
+
+
+def _source_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no source name: use letters, digits, spaces, _, ( ) and -")
+    return name
+
+
+SourceName = Annotated[str, AfterValidator(_source_name)]
 
 
 class Section(BaseModel):
     """A part of the parameters: immutable, and no key is unknown or of another type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Description(BaseModel):
+    """What is used of a JSON file that describes a stage's output; its other keys are for people."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
 class TrackCounts(Section):
@@ -55,27 +81,35 @@ class DataParams(Section):
 class SegmentParams(Section):
     """How songs are cut: rate in Hz, length in seconds, and the least RMS every source of a segment must have."""
 
-    sample_rate: int = Field(gt=0)
-    seconds: float = Field(ge=1)
+    sample_rate: int = Field(gt=0, le=384_000)
+    seconds: float = Field(ge=1, le=3600)
     min_rms: float = Field(ge=0)
 
 
 class CodecParams(Section):
     """Which latent space.
 
-    `mel` takes `bands` and `power` (the compression exponent of magnitudes); the EnCodec ones take
-    `bandwidth` in kbit/s and `weights`, a file to use in place of encodec's own download.
+    `mel` takes `bands` and `power` (the compression exponent of magnitudes); the published EnCodecs take
+    `bandwidth` in kbit/s and `weights`, a file to use in place of encodec's own download. `needs` is what the codec
+    is read from, as a method's: `segments` (nothing else), or for `encodec_mini` the folder of its trained weights.
     """
 
-    name: Literal["mel", "encodec_24khz", "encodec_48khz"]
+    name: Literal["mel", "encodec_24khz", "encodec_48khz", "encodec_mini"]
     bands: int = Field(ge=8)
     power: float = Field(gt=0, le=1)
     bandwidth: float = Field(gt=0)
     weights: str | None
+    needs: str = "segments"  # weights from before there was this key lack it
+
+    @model_validator(mode="after")
+    def _weights_are_named(self) -> CodecParams:
+        if self.name == "encodec_mini" and self.needs == "segments":
+            raise ValueError(f"encodec_mini needs the folder of its weights: set `needs` to {TRAINED_CODEC}")
+        return self
 
 
 class OptimParams(Section):
-    """One training: the same keys for the decomposition model, the prior and supervised baselines.
+    """One training: the same keys for every trained part.
 
     It lasts `steps` steps, or `epochs` times the training split; one of the two is given. A step takes
     `batch` crops of `crop` latent frames, in `accumulate` parts one after the other where memory is short,
@@ -112,6 +146,26 @@ class OptimParams(Section):
     def total_steps(self, items: int) -> int:
         """Steps of a training on `items` segments."""
         return self.steps or math.ceil(items / self.batch) * (self.epochs or 0)
+
+
+class CodecTrainingParams(Section):
+    """The training of `encodec_mini`, whose `crop` is in samples.
+
+    It has `filters` channels at the full rate, which each of four strides doubles, and its quantiser has `codebooks`
+    of `codebook_size` entries each.
+    """
+
+    filters: int = Field(gt=0)
+    codebooks: int = Field(gt=0)
+    codebook_size: int = Field(gt=1)
+    optim: OptimParams
+
+    @field_validator("codebook_size")
+    @classmethod
+    def _bits_are_whole(cls, size: int) -> int:
+        if size & (size - 1):
+            raise ValueError("a codebook holds a power of two entries")
+        return size
 
 
 class EncoderParams(Section):
@@ -234,14 +288,29 @@ class ReportParams(Section):
     published: str | None
 
 
+class ExecutorParams(Section):
+    """Where parallel work is done: by `loky` on this machine's cores, by `dask` on the cluster of `scheduler`, an
+    address such as `tcp://host:8786`. No result depends on it."""
+
+    backend: Literal["loky", "dask"] = "loky"
+    scheduler: str | None = None
+
+    @model_validator(mode="after")
+    def _dask_has_a_scheduler(self) -> ExecutorParams:
+        if self.backend == "dask" and not self.scheduler:
+            raise ValueError("dask needs `scheduler`, its address, such as tcp://host:8786")
+        return self
+
+
 class Params(Section):
-    """Everything a run depends on beside its data and code."""
+    """Everything a run depends on beside its data and code; `executor`, on which nothing depends, is in no dump."""
 
     seed: int = Field(ge=0)
-    sources: list[str] = Field(min_length=2)
+    sources: list[SourceName] = Field(min_length=2)
     data: DataParams
     segments: SegmentParams
     codec: CodecParams
+    codec_training: dict[Literal["encodec_mini"], CodecTrainingParams]
     decomposition: DecompositionParams
     prior: PriorParams
     supervised: dict[str, SupervisedParams]
@@ -250,6 +319,7 @@ class Params(Section):
     cost: CostParams
     report: ReportParams
     methods: dict[str, dict[str, Any]] = Field(min_length=1)
+    executor: ExecutorParams = Field(default=ExecutorParams(), exclude=True)
 
     @property
     def task(self) -> str:
@@ -262,6 +332,15 @@ class Params(Section):
         return round(self.segments.seconds * self.segments.sample_rate)
 
     @model_validator(mode="after")
+    def _codec_is_trained(self) -> Params:
+        if self.codec.needs == TRAINED_CODEC and not self.codec_training:
+            raise ValueError(
+                f"codec.needs: {TRAINED_CODEC} is made by codec_training, which is empty: add encodec_mini to it, as "
+                "params/encodec_mini.yaml does"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _composition_fits(self) -> Params:
         if self.decomposition.composition == "magnitude_sum" and self.codec.name != "mel":
             raise ValueError(
@@ -272,13 +351,18 @@ class Params(Section):
 
     @field_validator("sources")
     @classmethod
-    def _sources_are_names(cls, sources: list[str]) -> list[str]:
-        for name in sources:
-            if not NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no source name: use letters, digits, spaces, _, ( ) and -")
+    def _sources_differ(cls, sources: list[str]) -> list[str]:
         if len({name.lower() for name in sources}) != len(sources):
             raise ValueError("a source is named twice")
         return sources
+
+    @field_validator("methods", "supervised")
+    @classmethod
+    def _methods_are_names(cls, methods: dict[str, Any]) -> dict[str, Any]:
+        for name in methods:
+            if not IDENTIFIER.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a method: use letters, digits and _")
+        return methods
 
     @field_validator("methods")
     @classmethod
@@ -314,17 +398,30 @@ def read_yaml(path: str | Path) -> dict:
     return value
 
 
+def read_executor(path: str | Path = PARAMS_FILE) -> ExecutorParams:
+    """The `executor` of a params file, the default where there is none, whatever else the file holds."""
+    section = read_yaml(path).get("executor", {}) if Path(path).is_file() else {}
+    return checked(ExecutorParams, section, path, place=("executor",))
+
+
 def check_params(values: dict, path: str | Path = PARAMS_FILE) -> Params:
     """Turn a mapping into `Params`; `path` is named in errors."""
+    return checked(Params, values, path)
+
+
+def checked(
+    model: type[M], values: dict, path: str | Path, remedy: str = "", place: tuple[str, ...] = ()
+) -> M:
+    """Turn the mapping that was read from `path` into a model; a `UserError` names the first key that is wrong."""
     try:
-        return Params.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        key = ".".join(str(part) for part in (*place, *first["loc"])) or "the file"
         what = {
             "extra_forbidden": "is an unknown key: remove it or mend its name",
             "missing": "is missing: add it",
         }
         reason = what.get(first["type"], first["msg"].removeprefix("Value error, "))
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise UserError(f"{path}: {key}: {reason}{more}") from None
+        raise UserError(f"{path}: {key}: {reason}{more}{remedy and ': ' + remedy}") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -19,13 +20,17 @@ from weakref import WeakValueDictionary
 import lmdb
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from ucr.errors import UserError
 from ucr.files import read_json, replacing, write_json
+from ucr.params import Description, SourceName, checked
 from ucr.slakh.read import Skip, Track, read_sources
 from ucr.slakh.song import SPLITS
 
 FULL_SCALE = 32768
+SEGMENT = re.compile(r"[A-Za-z0-9_-]+_[0-9]+")  # a name, and so a folder's
+REMEDY = "delete its folder and run its stage again"
 MAP_SIZE = 1 << 40  # address space only: the file grows with what is written
 _open: WeakValueDictionary[tuple[int, int], lmdb.Environment] = WeakValueDictionary()
 
@@ -64,7 +69,6 @@ def open_lmdb(path: str | Path) -> lmdb.Environment:
         the process).
     """
     path = Path(path)
-    remedy = "delete its folder and run its stage again"
     if not path.is_file():
         raise UserError(f"{path} does not exist: run the stage that makes it (`dvc repro`)")
     size, file = path.stat().st_size, (path.stat().st_dev, path.stat().st_ino)
@@ -73,12 +77,41 @@ def open_lmdb(path: str | Path) -> lmdb.Environment:
     try:
         env = lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False)
     except lmdb.Error as error:
-        raise UserError(f"{path} can't be read as a store ({error}): {remedy}") from None
+        raise UserError(f"{path} can't be read as a store ({error}): {REMEDY}") from None
     if (env.info()["last_pgno"] + 1) * env.stat()["psize"] > size:
         env.close()
-        raise UserError(f"{path} is cut short: {remedy}")
+        raise UserError(f"{path} is cut short: {REMEDY}")
     _open[file] = env
     return env
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what LMDB or NumPy says of a damaged store at `path` into a `UserError`."""
+    try:
+        yield
+    except (lmdb.Error, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}): {REMEDY}") from None
+
+
+def read_keys(transaction: lmdb.Transaction, path: Path) -> list[str]:
+    """All keys of the store at `path`; a `UserError` if it is damaged."""
+    with reading(path), transaction.cursor() as cursor:
+        return [bytes(key).decode() for key in cursor.iternext(keys=True, values=False)]
+
+
+def sorted_names(names: list[str], path: Path) -> list[str]:
+    """Names of segments by track and index; a `UserError` for the first that is none, in the store at `path`."""
+    for name in names:
+        if not SEGMENT.fullmatch(name):
+            raise UserError(f"{path} holds {name!r}, which is no name of a segment: {REMEDY}")
+    return sorted(names, key=_place)
+
+
+class _Described(Description):
+    sources: list[SourceName] = Field(min_length=1)
+    sample_rate: int = Field(gt=0)
+    fingerprint: str
 
 
 class SegmentStore:
@@ -99,18 +132,18 @@ class SegmentStore:
 
     def __init__(self, folder: str | Path, split: str) -> None:
         self.folder, self.split = Path(folder), split
-        meta = read_json(self.folder / "segments.json") if (self.folder / "segments.json").is_file() else None
-        if meta is None:
-            raise UserError(
-                f"{self.folder / 'segments.json'} does not exist: run `python -m pipelines.segments`"
-            )
-        self.sources: list[str] = meta["sources"]
-        self.sample_rate: int = meta["sample_rate"]
-        self.fingerprint: str = meta["fingerprint"]
-        self._transaction = open_lmdb(self.folder / f"{split}.lmdb").begin(buffers=True)
-        with self._transaction.cursor() as cursor:
-            keys = [bytes(key).decode() for key in cursor.iternext(keys=True, values=False)]
-        self.names = sorted(keys, key=_place)
+        path = self.folder / "segments.json"
+        if not path.is_file():
+            raise UserError(f"{path} does not exist: run `python -m pipelines.segments`")
+        described = checked(
+            _Described, read_json(path), path, "restore it, or run `python -m pipelines.segments`"
+        )
+        self.sources = described.sources
+        self.sample_rate = described.sample_rate
+        self.fingerprint = described.fingerprint
+        self._path = self.folder / f"{split}.lmdb"
+        self._transaction = open_lmdb(self._path).begin(buffers=True)
+        self.names = sorted_names(read_keys(self._transaction, self._path), self._path)
 
     def __reduce__(self) -> tuple:
         return SegmentStore, (self.folder, self.split)  # an open LMDB does not travel to another process
@@ -126,8 +159,9 @@ class SegmentStore:
 
     def crop(self, i: int, sources: int | slice = slice(None), samples: slice = slice(None)) -> np.ndarray:
         """The named rows and samples of the i-th segment's sources, the only ones read: float32."""
-        buffer = self._transaction.get(self.names[i].encode(), b"")
-        stored = np.frombuffer(buffer, np.int16).reshape(len(self.sources), -1)
+        with reading(self._path):
+            stored = np.frombuffer(self._transaction.get(self.names[i].encode(), b""), np.int16)
+            stored = stored.reshape(len(self.sources), -1)
         return stored[sources, samples].astype(np.float32) / FULL_SCALE
 
     @staticmethod

@@ -157,7 +157,8 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
             bar.update()
             if (step + 1) % optim.validate_every == 0 or step + 1 == job.steps:
                 mean = fabric.all_reduce(torch.stack(losses).mean(), reduce_op="mean")
-                row = {"step": step + 1, "loss": mean.item()}  # type: ignore[union-attr]  # a tensor gives a tensor
+                assert isinstance(mean, Tensor)
+                row = {"step": step + 1, "loss": mean.item()}
                 row["loader_share"] = round(waited / (time.monotonic() - since), 4)
                 row |= _validated(job, average)
                 row["seconds"] = round(spent + time.monotonic() - began, 3)

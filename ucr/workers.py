@@ -1,4 +1,4 @@
-"""Calling a function many times on every core, and ending in good order when something is wrong."""
+"""Calling a function many times, on every core or over a cluster, and ending in good order when something is wrong."""
 
 from __future__ import annotations
 
@@ -6,14 +6,24 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from joblib import Parallel, cpu_count, delayed, parallel_config
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from ucr.cluster import over_cluster
 from ucr.errors import UserError
+from ucr.params import read_executor
 
 
 def in_workers(
-    function: Callable, arguments: Sequence[tuple], kind: Literal["loky", "threading"] = "loky"
+    function: Callable,
+    arguments: Sequence[tuple],
+    kind: Literal["loky", "threading"] = "loky",
+    at_most: int | None = None,
 ) -> Iterator[Any]:
     """Yield `function(*each)` for each of `arguments`, in their order.
+
+    The `executor` of `params.yaml` says where: on this machine, or in the processes of a Dask cluster whatever the
+    `kind`. There a call whose process dies is made again, so it returns its result or writes it by
+    `ucr.files.replacing`.
 
     After an error that the user can mend, a worker's or the caller's own, nothing new is begun and what is
     running ends first: joblib would kill its processes, which then warn after the error's sentence.
@@ -26,24 +36,32 @@ def in_workers(
         Of each call.
     kind
         `loky`: processes of one thread each. `threading`: for work that releases the interpreter's lock.
+    at_most
+        How many at once on this machine; None is one a core. One is called in this process.
 
     Raises
     ------
     UserError, OSError
-        What a call raised first.
+        What a call raised first; a `UserError` too if a worker process was killed, as for want of memory, or if the
+        cluster can't be used.
     """
     stopped = False
 
-    def tasks() -> Iterator:
+    def tasks() -> Iterator[tuple]:
         for each in arguments:
             if stopped:
                 return
-            yield delayed(_attempt)(function, each)
+            yield function, each
 
-    threads = {"inner_max_num_threads": 1} if kind == "loky" else {}
-    with parallel_config(backend=kind, **threads):
-        parallel = Parallel(n_jobs=max(min(cpu_count(), len(arguments)), 1), return_as="generator")
-    results = parallel(tasks())
+    n_calls = min(len(arguments), at_most or len(arguments))
+    executor = read_executor()
+    if executor.backend == "dask" and executor.scheduler and n_calls > 1:
+        results = over_cluster(executor.scheduler, _attempt, tasks())
+    else:
+        threads = {"inner_max_num_threads": 1} if kind == "loky" else {}
+        with parallel_config(backend=kind, **threads):
+            parallel = Parallel(n_jobs=max(min(cpu_count(), n_calls), 1), return_as="generator")
+        results = parallel(delayed(_attempt)(*each) for each in tasks())
     try:
         for result in results:
             if isinstance(result, Exception):
@@ -54,6 +72,11 @@ def in_workers(
         for _ in results:
             pass
         raise
+    except TerminatedWorkerError:
+        raise UserError(
+            "a worker process was killed, most likely because memory ran out: free some and run again, or use fewer "
+            "processes (LOKY_MAX_CPU_COUNT=1)"
+        ) from None
 
 
 def _attempt(function: Callable, arguments: tuple) -> Any:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ucr.params import TRAINED_CODEC, check_params
+
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 BODIES = {name: stage.get("do", stage) for name, stage in STAGES.items()}
@@ -42,3 +44,20 @@ def test_a_method_depends_on_the_shared_code_that_it_is_built_of(stage):
     for path in (ROOT / "baselines").glob("[!_]*.py"):
         for shared in re.findall(r"^from baselines\.(_\w+) import", path.read_text(), re.MULTILINE):
             assert f"baselines/{shared}.py" in BODIES[stage]["deps"], path
+
+
+def test_nothing_depends_on_the_executor():
+    for name, body in BODIES.items():
+        assert not any(str(param).startswith("executor") for param in body.get("params", [])), name
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert "executor" in values
+    elsewhere = values | {"executor": {"backend": "dask", "scheduler": "tcp://host:8786"}}
+    assert check_params(elsewhere).model_dump() == check_params(values).model_dump()
+
+
+def test_what_runs_the_codec_depends_on_what_it_is_read_from():
+    users = {name for name, body in BODIES.items() if "ucr/codecs" in body["deps"]}
+    assert {"latents", "references", "separate", "cost"} <= users
+    for name in users:
+        assert "${codec.needs}" in BODIES[name]["deps"], name
+    assert BODIES["train_codec"]["outs"] == [TRAINED_CODEC]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -53,3 +54,13 @@ def test_audio_comes_back_as_it_was_even_over_full_scale(tmp_path):
     audio, rate = read_audio(tmp_path / "a.wav")
     assert rate == 24000
     np.testing.assert_array_equal(audio, 3 * NOISE[None])
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_same_audio_is_the_same_file_whenever_it_is_written(tmp_path, channels):
+    audio = NOISE.reshape(channels, -1)
+    write_audio(tmp_path / "a.wav", audio, 24000)
+    time.sleep(1.1)  # libsndfile notes the second
+    write_audio(tmp_path / "b.wav", audio, 24000)
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+    np.testing.assert_array_equal(read_audio(tmp_path / "b.wav")[0], audio)

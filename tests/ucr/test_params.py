@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,9 @@ def test_the_default_and_every_preset_are_valid(values):
         (("sources",), ["drums"], "sources: "),
         (("sources",), ["drums", "Drums"], "sources: a source is named twice"),
         (("sources",), ["drums", "../bass"], "is no source name"),
+        (("methods", "../x"), {"needs": "segments"}, "methods: '../x' is no name of a method"),
+        (("supervised", "../x"), {}, "supervised"),
+        (("segments", "sample_rate"), 10**9, "segments.sample_rate: "),
         (("data", "name"), "slakh2100", "slakh2100 needs `path`"),
         (("methods", "hpss"), {}, "hpss lacks `needs`"),
         (("decomposition", "iadb", "variant"), "d", "it needs iadb.variant c"),
@@ -93,6 +97,31 @@ def test_a_killed_preset_is_undone_by_the_next_call(tmp_path, values):
     assert (tmp_path / "params.yaml").read_bytes() != before
     done = preset(tmp_path, "params.yaml", "--", "true")
     assert done.returncode == 0
+    assert (tmp_path / "params.yaml").read_bytes() == before
+
+
+def test_two_presets_at_once_leave_the_parameters_whole(tmp_path, values):
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    before = (tmp_path / "params.yaml").read_bytes()
+    (tmp_path / "small.yaml").write_text("seed: 7\n")
+    wait = "touch begun; while [ ! -e end ]; do sleep 0.05; done; grep 'seed: 7' params.yaml"
+    command = [sys.executable, "-m", "pipelines.preset", "small.yaml", "--", "sh", "-c", wait]
+    first = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "begun").exists():
+        assert first.poll() is None
+        time.sleep(0.05)
+    for other in (("params.yaml", "--", "true"), ("small.yaml", "--", "true"), ("small.yaml",)):
+        done = preset(tmp_path, *other)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert done.stderr.startswith(
+            "error: another run uses params.yaml of this folder: wait until it has ended"
+        )
+    first.kill()
+    first.wait()
+    assert preset(tmp_path, "small.yaml").returncode == 1  # the command of the killed one still runs
+    (tmp_path / "end").touch()
+    while (done := preset(tmp_path, "params.yaml", "--", "true")).returncode:
+        time.sleep(0.05)
     assert (tmp_path / "params.yaml").read_bytes() == before
 
 

@@ -1,3 +1,4 @@
+import itertools
 import os
 import signal
 import subprocess
@@ -103,6 +104,15 @@ def test_it_learns_and_returns_a_row_a_validation(toy):
     )
     assert [row["step"] for row in history] == [50, 100, 150, 200]
     assert history[-1]["loss"] < 0.01 * history[0]["loss"]
+
+
+def test_a_clock_that_jumps_back_does_not_change_the_seconds_of_training(toy, monkeypatch):
+    now = itertools.count(2e9, -86400)
+    monkeypatch.setattr(time, "time", lambda: float(next(now)))
+    optim = OPTIM.model_copy(update={"validate_every": 2})
+    seconds = [row["seconds"] for row in train(toy(steps=6, optim=optim), torch.device("cpu"))]
+    assert seconds == sorted(seconds)
+    assert 0 <= seconds[0] <= seconds[-1] < 60
 
 
 def test_another_identity_starts_anew(toy, tmp_path):

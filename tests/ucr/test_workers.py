@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,8 @@ MISTAKES = {
 
 
 def double(number: int, mistake: str = "") -> int:
+    if mistake == "memory":  # as Linux ends a process that takes too much
+        os.kill(os.getpid(), signal.SIGKILL)
     if mistake:
         raise MISTAKES[mistake]
     return 2 * number
@@ -58,3 +62,13 @@ def test_the_sentence_is_all_that_a_command_says(kind, worker, caller):
     text = COMMAND.format(kind=kind, worker=worker, caller=caller if caller is not None else "float('nan')")
     ended = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (1, "error: S01.flac is damaged\n")
+
+
+def test_a_killed_worker_is_one_sentence():
+    text = COMMAND.format(kind="loky", worker=9, caller="float('nan')").replace('"user"', '"memory"')
+    ended = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(
+        "error: a worker process was killed, most likely because memory ran out: free"
+    )
+    assert ended.stderr.count("\n") == 1

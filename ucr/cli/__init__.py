@@ -1,10 +1,13 @@
-"""The program `ucr`: each command is the function of the same name in `import ucr`."""
+"""The program `ucr`: each command is the function of the same name in `import ucr`.
+
+`ucr data slakh2100 --download` is `ucr.download_slakh2100`.
+"""
 
 from __future__ import annotations
 
 import typer
 
-from ucr.cli import cards, recomposition, separation
+from ucr.cli import cards, data, recomposition, separation
 from ucr.errors import command
 
 app = typer.Typer(
@@ -17,6 +20,7 @@ app = typer.Typer(
 for group in (separation, recomposition, cards):
     for function in group.COMMANDS:
         app.command()(function)
+app.add_typer(data.app, name="data")
 
 
 @app.callback()
@@ -29,6 +33,7 @@ def program() -> None:
     ucr recombine a.mp3 b.mp3 -o both.wav       a component of b in the place of a's
     ucr generate -o new                         new clips
     ucr baselines                               the methods that can separate
+    ucr data slakh2100 --download /data         the paper's data set
 
     `ucr COMMAND --help` shows more. `ucr --install-completion` teaches your shell to complete commands, tasks
     and methods.

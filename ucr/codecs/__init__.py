@@ -75,9 +75,12 @@ def make_codec(params: CodecParams, sample_rate: int, device: str = "cpu") -> Co
         from ucr.codecs.mel import MelCodec
 
         return MelCodec(sample_rate, params.bands, params.power, device)
-    from ucr.codecs.encodec import EncodecCodec
+    from ucr.codecs.encodec import EncodecCodec, pretrained
+    from ucr.codecs.encodec_mini import load_mini
 
-    return EncodecCodec(params.name, sample_rate, params.bandwidth, params.weights, device)
+    if params.name == "encodec_mini":
+        return EncodecCodec(load_mini(params.needs, sample_rate), device)
+    return EncodecCodec(pretrained(params.name, sample_rate, params.bandwidth, params.weights), device)
 
 
 def digest(config: Mapping[str, object]) -> str:

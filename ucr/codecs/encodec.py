@@ -41,7 +41,7 @@ else:
 
 
 class EncodecCodec:
-    """EnCodec at 24 kHz (128 channels at 75 Hz) or 48 kHz (129 channels at 150 Hz).
+    """A model of the encodec package: 128 channels at 75 Hz for 24 kHz, 129 at 150 Hz for the one of 48 kHz.
 
     The 48 kHz model is stereo and works on chunks of 1 s, 10 ms of which overlap, each divided by its
     RMS. Mono audio goes in as two equal channels, and the mean of the two that come out is taken. The
@@ -50,48 +50,21 @@ class EncodecCodec:
 
     Parameters
     ----------
-    name
-        `encodec_24khz` or `encodec_48khz`.
-    sample_rate
-        In Hz: the model's.
-    bandwidth
-        In kbit/s, of those that the model was trained for.
-    weights
-        A state dictionary, as safetensors or as encodec's own file; None downloads the latter.
+    model
+        With its weights, in evaluation mode; its bandwidth None stands for all of its codebooks.
     device
         Where the model runs; audio and latents must lie there too.
-
-    Raises
-    ------
-    UserError
-        If the model has no such rate or bandwidth, or the weights are missing, damaged, of another
-        shape, or can't be downloaded.
     """
 
-    def __init__(
-        self, name: str, sample_rate: int, bandwidth: float, weights: str | None, device: str = "cpu"
-    ):
-        self.name = name
-        self.model = untrained(name)
-        if sample_rate != self.model.sample_rate:
-            raise UserError(
-                f"segments.sample_rate: the codec {name} works at {self.model.sample_rate} Hz, not {sample_rate} Hz"
-            )
-        if bandwidth not in self.model.target_bandwidths:
-            offered = ", ".join(f"{value:g}" for value in self.model.target_bandwidths)
-            raise UserError(
-                f"codec.bandwidth: {name} has {offered} kbit/s, not {bandwidth:g}: choose one of them"
-            )
-        path = Path(weights) if weights else download(name)
-        fill(self.model, read_weights(path), path)
-        self.model.set_target_bandwidth(bandwidth)
-        self.model.requires_grad_(False).to(device)
-        self.sample_rate = sample_rate
+    def __init__(self, model: EncodecModel, device: str | torch.device = "cpu"):
+        self.name = model.name
+        self.model = model.requires_grad_(False).to(device)
+        self.sample_rate = model.sample_rate
         self.frame_rate = float(self.model.frame_rate)
         self.channels = self.model.quantizer.dimension + self.model.normalize
         self.hop = int(self.model.encoder.hop_length)
         self.fingerprint = digest(
-            {"name": name, "bandwidth": bandwidth, "weights": state_digest(self.model.state_dict())}
+            {"name": self.name, "bandwidth": model.bandwidth, "weights": state_digest(model.state_dict())}
         )
 
     def n_frames(self, n_samples: int) -> int:
@@ -150,6 +123,47 @@ def untrained(name: str) -> EncodecModel:
     with warnings.catch_warnings():  # of PyTorch, on encodec's way of weight normalisation
         warnings.simplefilter("ignore")
         return build[name](pretrained=False)
+
+
+def pretrained(name: str, sample_rate: int, bandwidth: float, weights: str | None) -> EncodecModel:
+    """One of the package's own models, with its weights.
+
+    Parameters
+    ----------
+    name
+        `encodec_24khz` or `encodec_48khz`.
+    sample_rate
+        In Hz: the model's.
+    bandwidth
+        In kbit/s, of those that the model was trained for.
+    weights
+        A state dictionary, as safetensors or as encodec's own file; None downloads the latter.
+
+    Raises
+    ------
+    UserError
+        If the model has no such rate or bandwidth, or the weights are missing, damaged, of another
+        shape, or can't be downloaded.
+    """
+    model = untrained(name)
+    check_rate(model, sample_rate)
+    if bandwidth not in model.target_bandwidths:
+        offered = ", ".join(f"{value:g}" for value in model.target_bandwidths)
+        raise UserError(
+            f"codec.bandwidth: {name} has {offered} kbit/s, not {bandwidth:g}: choose one of them"
+        )
+    path = Path(weights) if weights else download(name)
+    fill(model, read_weights(path), path)
+    model.set_target_bandwidth(bandwidth)
+    return model
+
+
+def check_rate(model: EncodecModel, sample_rate: int) -> None:
+    """Raise a `UserError` if `model` does not work at `sample_rate` Hz."""
+    if sample_rate != model.sample_rate:
+        raise UserError(
+            f"segments.sample_rate: the codec {model.name} works at {model.sample_rate} Hz, not {sample_rate} Hz"
+        )
 
 
 def download(name: str) -> Path:

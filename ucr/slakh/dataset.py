@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from ucr.workers import in_workers
 def make_slakh_mini(data: DataParams, seed: int, folder: Path) -> dict:
     """Compose and render the whole set into `folder`; returns what `dataset.json` says of it."""
     songs = [(split, number) for split in SPLITS for number in range(getattr(data.tracks, split))]
-    with _soundfonts(data) as soundfonts:
+    with _soundfonts(data, folder) as soundfonts:
         turns = {split: soundfonts if split == "train" else soundfonts[:1] for split in SPLITS}
         jobs = [
             (
@@ -45,7 +46,7 @@ def make_midi(data: DataParams, folder: Path) -> dict:
     names = [path.relative_to(home).as_posix() for path in find_midi(home)]
     order = sorted((SPLITS.index(split_of(name)), name) for name in names)
     digests, files = [], {}
-    with _soundfonts(data) as (soundfont, *_):
+    with _soundfonts(data, folder) as (soundfont, *_):
         places = [_track(folder, SPLITS[i], place) for place, (i, _) in enumerate(order, start=1)]
         jobs = [(home / name, place, soundfont) for (_, name), place in zip(order, places, strict=True)]
         for (_, name), place, (digest, trouble) in zip(order, places, _work(_play, jobs), strict=True):
@@ -60,14 +61,20 @@ def make_midi(data: DataParams, folder: Path) -> dict:
 
 
 @contextmanager
-def _soundfonts(data: DataParams) -> Iterator[list[Path]]:
-    """The SoundFonts as symusic needs them, for as long as songs are rendered; the first renders every split."""
-    with TemporaryDirectory() as temporary:
+def _soundfonts(data: DataParams, folder: Path) -> Iterator[list[Path]]:
+    """The SoundFonts as symusic needs them, for as long as songs are rendered; the first renders every split.
+
+    They lie in `folder`, where all workers can read; what one that was killed had begun there is removed after.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".soundfonts.", dir=folder) as temporary:
         mended = []
         for place, source in enumerate(_sources(data)):
-            mended.append(Path(temporary) / f"{place}_{source.name}")
+            mended.append(Path(temporary).resolve() / f"{place}_{source.name}")
             mend_soundfont(source, mended[-1])
         yield mended
+    for begun in folder.glob("*/.Track*"):
+        shutil.rmtree(begun)
 
 
 def _sources(data: DataParams) -> list[Path]:

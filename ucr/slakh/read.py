@@ -94,7 +94,7 @@ def stem_paths(folder: Path, source: str) -> list[Path]:
     Skip
         If no stem of the class was rendered, or the file of one that was rendered is missing.
     UserError
-        If the metadata can't be read.
+        If the metadata can't be read, or the folder vanishes.
     """
     paths = []
     for name, stem in _stems(folder / "metadata.yaml").items():
@@ -104,6 +104,8 @@ def stem_paths(folder: Path, source: str) -> list[Path]:
             (path for ending in FORMATS if (path := folder / "stems" / f"{name}{ending}").is_file()), None
         )
         if path is None and stem["audio_rendered"]:
+            if not (folder / "metadata.yaml").is_file():  # which was just read
+                raise UserError(f"{folder} vanished while it was read: mount or restore it and run again")
             raise Skip("stem file missing", f"stems/{name} ({source})")
         if path is not None:
             paths.append(path)

@@ -10,8 +10,8 @@ import numpy as np
 
 from ucr import streaming
 from ucr.errors import UserError
-from ucr.models import component_names, load_model
-from ucr.params import NAME, Params
+from ucr.models import Separation, component_names, load_model
+from ucr.params import NAME, Params, checked
 from ucr.streaming import Song
 from ucr.tools._shared import TASK, save, shipped
 
@@ -70,6 +70,8 @@ def separate(
     with Song(song) as opened:
         separator = load_separator(task, method, weights, steps, device)
         folder = Path(out) / opened.path.stem
+        if opened.path.stem in (".", ".."):
+            raise UserError(f"{song}: its stems would not be in a folder of their own in {out}: rename it")
         paths = {name: folder / f"{name}.wav" for name in separator.names}
         pieces = streaming.stems(
             opened, separator.separate, separator.sample_rate, mask=mask, ordered=separator.ordered
@@ -136,9 +138,8 @@ def load_separator(
         )
     else:
         _, config, card = load_model(weights)
-        if not {"sources", "sample_rate"} <= set(config):
-            raise UserError(f"{weights} holds no weights of a separation method: name another folder")
-        sources, sample_rate = config["sources"], config["sample_rate"]
+        described = checked(Separation, config, weights, "name a folder with weights of a separation method")
+        sources, sample_rate = described.sources, described.sample_rate
     _, loaded = make_method(method, options)
     if trained:
         loaded.load(Path(weights or ""), Params.model_construct(sources=sources))

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ucr.codecs import make_codec
-from ucr.codecs.encodec import CHECKPOINTS, EncodecCodec, state_digest, untrained
+from ucr.codecs.encodec import CHECKPOINTS, EncodecCodec, pretrained, state_digest, untrained
 from ucr.errors import UserError
 from ucr.params import CodecParams
 
@@ -33,12 +33,12 @@ def weights(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def codec_24(weights):
-    return EncodecCodec("encodec_24khz", 24000, 24.0, str(weights["encodec_24khz"]))
+    return EncodecCodec(pretrained("encodec_24khz", 24000, 24.0, str(weights["encodec_24khz"])))
 
 
 @pytest.fixture(scope="session")
 def codec_48(weights):
-    return EncodecCodec("encodec_48khz", 48000, 6.0, str(weights["encodec_48khz"]))
+    return EncodecCodec(pretrained("encodec_48khz", 48000, 6.0, str(weights["encodec_48khz"])))
 
 
 def noise(n_samples: int, batch: int = 2) -> torch.Tensor:
@@ -106,8 +106,8 @@ def test_silence_makes_no_nan(codec_24, codec_48):
 
 def test_fingerprint_follows_weights_and_bandwidth_not_the_file_format(weights, codec_24, tmp_path):
     torch.save(load_file(weights["encodec_24khz"]), tmp_path / "same.th")
-    same = EncodecCodec("encodec_24khz", 24000, 24.0, str(tmp_path / "same.th"))
-    other_rate = EncodecCodec("encodec_24khz", 24000, 6.0, str(tmp_path / "same.th"))
+    same = EncodecCodec(pretrained("encodec_24khz", 24000, 24.0, str(tmp_path / "same.th")))
+    other_rate = EncodecCodec(pretrained("encodec_24khz", 24000, 6.0, str(tmp_path / "same.th")))
     assert same.fingerprint == codec_24.fingerprint != other_rate.fingerprint
     changed = {"a": torch.zeros(3), "b": torch.ones(3)}
     assert state_digest(changed) != state_digest({"a": torch.zeros(3), "b": torch.zeros(3)})

@@ -1,0 +1,201 @@
+"""Throughput and memory of the stages `segments` and `latents` on a large set -> benchmarks/preprocessing.csv.
+
+    python -m benchmarks.preprocessing [--hours 1 10] [--codec mel] [--songs DATA] [--work FOLDER]
+    python -m benchmarks.preprocessing --codec encodec_24khz --hours 0.1 0.2
+
+A set of N hours is a few rendered songs in Slakh2100's layout, hard-linked as often as it takes; the stages run on it
+as a user runs them, each a process. Where memory is flat and time linear, `peak_private_mb` doesn't grow with the
+hours and `audio_hours_an_hour` stays as it is.
+
+Columns: `hours` of songs; `seconds` that the stage took; `audio_hours_an_hour` of songs, less the time and the hours of
+a call on one song a split, which is mostly the start of the process; `codec_alone` the same of the codec by itself on
+such segments in memory, mixture and sources; `share_of_codec` their ratio (stage `both`: one after the other);
+`peak_private_mb` the most memory of its own that the process held, `peak_mapped_mb` the most of its files that the
+system had mapped for it, which it drops when memory is short; `disk_mb_an_hour` of the stage's output, a song's hour.
+EnCodec has random weights here, which are as fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import soundfile
+import torch
+from tqdm import tqdm
+
+from benchmarks.published import ROOT, write_params
+from benchmarks.scheme import write_encodec
+from pipelines import data
+from ucr.codecs import make_codec
+from ucr.errors import UserError, command
+from ucr.files import read_json, write_csv
+from ucr.latents import BATCH
+from ucr.models import default_device
+from ucr.params import load_params
+from ucr.segments import SegmentStore
+from ucr.slakh.read import Track, find_tracks
+from ucr.slakh.song import SPLITS
+
+TABLE = ROOT / "benchmarks" / "preprocessing.csv"
+STAGES = ("segments", "latents")
+POLL = 0.05  # seconds between looks at a process's memory
+CODEC_SECONDS = 20.0  # of timing the codec alone
+
+
+def link_songs(songs: list[Track], hours: float, root: Path) -> float:
+    """Hard-link songs, over and over, to a set of at least `hours`; returns how many hours it has."""
+    lengths = [soundfile.info(next((song.folder / "stems").iterdir())).duration / 3600 for song in songs]
+    total = 0.0
+    number = 0
+    while total < hours or number < len(SPLITS):
+        song, length = songs[number % len(songs)], lengths[number % len(songs)]
+        number += 1
+        split = SPLITS[number - 1] if number <= len(SPLITS) else "train"
+        target = root / split / f"Track{number:05d}"
+        (target / "stems").mkdir(parents=True)
+        for path in [song.folder / "metadata.yaml", *(song.folder / "stems").iterdir()]:
+            os.link(path, target / path.relative_to(song.folder))
+        total += length
+    return total
+
+
+def run_stage(stage: str, project: Path) -> dict[str, float]:
+    """Run a stage as a process of its own: seconds, and the most memory that it held, in MB."""
+    peaks = {"RssAnon": 0, "RssFile": 0}
+    began = time.perf_counter()
+    with (project / f"{stage}.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"pipelines.{stage}"],
+            cwd=project,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=log,
+            stderr=log,
+        )
+        while process.poll() is None:
+            with contextlib.suppress(OSError):
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                for name, value in re.findall(r"(RssAnon|RssFile):\s+(\d+)", status):
+                    peaks[name] = max(peaks[name], int(value))
+            time.sleep(POLL)
+    taken = time.perf_counter() - began
+    if process.returncode:
+        raise UserError(f"the stage {stage} failed: see the end of {log.name}")
+    return {
+        "seconds": taken,
+        "peak_private_mb": peaks["RssAnon"] / 1024,
+        "peak_mapped_mb": peaks["RssFile"] / 1024,
+    }
+
+
+def codec_alone(project: Path) -> float:
+    """Seconds of the codec for a segment's mixture and sources, in batches of the stage's size, from memory."""
+    params, device = load_params(project / "params.yaml"), default_device()
+    codec = make_codec(params.codec, params.segments.sample_rate, str(device))
+    size = BATCH[device.type]
+    sources = torch.stack(
+        [torch.from_numpy(each.sources) for each in SegmentStore(project / "segments", "train")]
+    )
+    sources = sources.repeat(-(-size // len(sources)), 1, 1)[:size]
+    audio = torch.cat([sources.mean(dim=1, keepdim=True), sources], dim=1).flatten(0, 1).to(device)
+    found: list[float] = []
+    with torch.no_grad():
+        codec.encode(audio)
+        while sum(found) < CODEC_SECONDS and len(found) < 50:
+            began = time.perf_counter()
+            codec.encode(audio).cpu()
+            found.append(time.perf_counter() - began)
+    return float(pd.Series(found).median()) / size
+
+
+def make_project(folder: Path, songs: list[Track], hours: float, codec: dict) -> tuple[Path, float]:
+    """A project whose `data` stage has run on a linked set, and the hours of that."""
+    project = folder / f"{hours:g}h"
+    root = project / "songs"
+    exact = link_songs(songs, hours, root)
+    changes: dict = {"data": {"name": "slakh2100", "path": str(root)}, "codec": codec}
+    if codec["name"] != "mel":
+        changes["decomposition"] = {"composition": "mean", "guided": 0.0}
+    write_params(project, changes)
+    with contextlib.chdir(project):
+        data.main()
+    return project, exact
+
+
+def measure(songs: list[Track], hours: list[float], codec: dict, folder: Path) -> pd.DataFrame:
+    """A row a size and stage, and one of both together."""
+    small, least = make_project(folder, songs, 0, codec)
+    start = {stage: run_stage(stage, small)["seconds"] for stage in STAGES}
+    start["both"] = sum(start.values())
+    a_segment = codec_alone(small)
+    shutil.rmtree(small)
+    rows = []
+    for size in tqdm(hours, "sizes", unit="size"):
+        project, exact = make_project(folder, songs, size, codec)
+        found = {stage: run_stage(stage, project) for stage in STAGES}
+        count = sum(read_json(project / "segments" / "segments.json")["counts"].values())
+        limit = exact / (a_segment * count / 3600)
+        for stage in STAGES:
+            output = sum(path.stat().st_size for path in (project / stage).iterdir())
+            found[stage]["disk_mb_an_hour"] = output / 1e6 / exact
+        one, other = found.values()
+        both = {key: (max if "peak" in key else sum)((one[key], other[key])) for key in one}
+        for stage, values in {**found, "both": both}.items():
+            speed = (exact - least) / ((values["seconds"] - start[stage]) / 3600)
+            rows.append(
+                {"codec": codec["name"], "hours": round(exact, 3), "segments": count, "stage": stage}
+                | {key: round(value, 1) for key, value in values.items()}
+                | {"audio_hours_an_hour": round(speed, 1), "codec_alone": round(limit, 1)}
+                | {"share_of_codec": round(speed / limit, 3), "cores": os.cpu_count()}
+            )
+        shutil.rmtree(project)
+    return pd.DataFrame(rows)
+
+
+def add(rows: pd.DataFrame, path: Path) -> None:
+    """Put rows into the table, in place of older ones of the same codec and hours."""
+    if path.is_file():
+        old = pd.read_csv(path)
+        same = old["codec"].isin(rows["codec"]) & old["hours"].isin(rows["hours"])
+        rows = pd.concat([old[~same], rows])
+    write_csv(path, rows)
+
+
+@command
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.preprocessing",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--hours", nargs="+", type=float, default=[1, 10])
+    parser.add_argument("--codec", choices=["mel", "encodec_24khz"], default="mel")
+    parser.add_argument("--songs", type=Path, default=Path("data/slakh_mini"), help="rendered songs to link")
+    parser.add_argument(
+        "--work", type=Path, default=Path(tempfile.gettempdir()), help="a disk for 1 GB an hour"
+    )
+    arguments = parser.parse_args()
+    songs = find_tracks(arguments.songs)
+    with tempfile.TemporaryDirectory(dir=arguments.work) as name:
+        folder, codec = Path(name), {"name": arguments.codec}
+        linked = folder / "songs"
+        shutil.copytree(arguments.songs, linked)  # hard links don't cross disks
+        if arguments.codec != "mel":
+            codec["weights"] = str(write_encodec(folder / "encodec.safetensors"))
+        rows = measure(find_tracks(linked), arguments.hours, codec, folder)
+    add(rows, TABLE)
+    print(rows.to_string(index=False))
+    print(f"{len(songs)} songs linked; also in {TABLE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

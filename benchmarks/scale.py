@@ -1,0 +1,226 @@
+"""What Slakh2100 costs at the paper's setting, on paper -> docs/scale.md.
+
+    python -m benchmarks.scale
+
+Figures come from `benchmarks/published.csv`, `benchmarks/preprocessing.csv` and counts of the networks' operations;
+a row that lacks its measurement says which benchmark to run.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from benchmarks.published import ROOT, setting
+from eval.cost import multiply_accumulates
+from pipelines.train_decomposition import make_setting
+from ucr.codecs.encodec import untrained
+from ucr.errors import command
+from ucr.files import replacing
+from ucr.networks import UNet
+
+PAGE = ROOT / "docs" / "scale.md"
+TRACKS = {"train": 1500, "validation": 375, "test": 225}
+HOURS = 145.0  # of mixtures, as the data set's authors give it
+DOWNLOAD_GB = 104.3
+GPU, PEAK_TFLOPS, UTILISATION = "NVIDIA A100, bfloat16", 312.0, 0.10
+LATENT = {"fingerprint": "", "channels": 128, "frame_rate": 75.0, "mean": 0.0, "std": 1.0}
+SAMPLING_STEPS = 50
+
+
+def measured(file: str, **where: str) -> pd.Series | None:
+    """The last row of a table of `benchmarks/` whose columns start with what is given; None where there is none."""
+    path = ROOT / "benchmarks" / file
+    if not path.is_file():
+        return None
+    table = pd.read_csv(path)
+    for column, start in where.items():
+        table = table[table[column].str.startswith(start)]
+    return table.iloc[-1] if len(table) else None
+
+
+def operations() -> dict[str, float]:
+    """TFLOP of a crop forward, of one through the prior, of sampling a segment, and of coding an hour by EnCodec.
+
+    A multiply-accumulate is two.
+    """
+    params = setting("paper.yaml", {})
+    model = make_setting(params, LATENT).build().eval()
+    optim = params.decomposition.optim
+    crop, mixture = torch.randn(1, 128, optim.crop), torch.randn(1, 128, 525)
+    prior = UNet(len(params.sources), len(params.sources), params.prior.denoiser).eval()
+    codec = untrained("encodec_24khz")
+    codec.set_target_bandwidth(params.codec.bandwidth)
+    second = torch.randn(1, 1, 24000)
+    components = torch.randn(1, len(params.sources), params.prior.optim.crop)
+    calls = {
+        "decomposition": lambda: model.separate(crop, 1),
+        "prior": lambda: prior(components, torch.zeros(1), components),
+        "sampling": lambda: model.separate(mixture, SAMPLING_STEPS),
+        "codec_hour": lambda: codec.encode(second),
+    }
+    found = {name: 2 * multiply_accumulates(call) / 1e12 for name, call in calls.items()}
+    return found | {"codec_hour": found["codec_hour"] * 3600}
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """Lines of the page: what, arithmetic, result."""
+    params = setting("paper.yaml", {})
+    optim = params.decomposition.optim
+    tflop, n = operations(), len(params.sources)
+    seconds = params.segments.seconds
+    tracks = sum(TRACKS.values())
+    segments = math.floor(HOURS * 3600 / seconds)
+    training = round(segments * TRACKS["train"] / tracks)
+    epoch = math.ceil(training / optim.batch)
+    steps = optim.total_steps(training)
+    test_hours = HOURS * TRACKS["test"] / tracks
+    test = round(segments * TRACKS["test"] / tracks)
+    rate = PEAK_TFLOPS * UTILISATION
+    methods = len(params.methods)
+
+    def hours(count: float, each: float, passes: int = 1) -> tuple[str, str]:
+        what = f"{passes} × " if passes > 1 else ""
+        return (
+            f"{what}{each:.4g} TFLOP × {count:,} / {rate:.1f} TFLOP/s",
+            f"{passes * each * count / rate / 3600:.1f} h",
+        )
+
+    sound = f"{HOURS:g} h × {n + 1} signals × {tflop['codec_hour']:.4g} TFLOP an hour / {rate:.1f} TFLOP/s"
+    coding = HOURS * (n + 1) * tflop["codec_hour"] / rate / 3600
+    lines = [
+        ("**Work**", "", ""),
+        ("segments, were none too quiet", f"{HOURS:g} h × 3600 / {seconds:g} s", f"{segments:,}"),
+        ("of these to train on", f"× {TRACKS['train']:,} / {tracks:,} tracks", f"{training:,}"),
+        ("steps an epoch", f"{training:,} / {optim.batch}, rounded up", f"{epoch:,}"),
+        ("steps of a training", f"× {optim.epochs} epochs", f"{steps:,}"),
+        (f"**GPU-hours** (estimates: {GPU}, {UTILISATION:.0%} of {PEAK_TFLOPS:g} TFLOP/s)", "", ""),
+        ("latents", sound, f"{coding:.1f} h"),
+        ("decomposition model", *hours(steps * optim.batch, tflop["decomposition"], 3)),
+        ("prior", *hours(steps * params.prior.optim.batch, tflop["prior"], 3)),
+        (f"separating the test split in {SAMPLING_STEPS} steps", *hours(test, tflop["sampling"])),
+        ("**The same on the machine of the benchmarks**", "", ""),
+        _cpu_training(steps, optim.batch),
+        *_cpu_preprocessing(),
+        ("**Disk**", "", ""),
+        ("Slakh2100, packed, as its authors give it", "", f"{DOWNLOAD_GB:g} GB"),
+        *_stores(),
+        (
+            "estimates, 32-bit float WAV",
+            f"{test_hours:.1f} h of test × 3600 × 24,000 × 4 bytes × {n} sources × {methods} methods",
+            f"{test_hours * 3600 * 24000 * 4 * n * methods / 1e9:.0f} GB",
+        ),
+        (
+            "references, as waveforms and through the codec",
+            f"{test_hours:.1f} h × 3600 × 24,000 × 4 bytes × (mixture + 2 × {n} sources)",
+            f"{test_hours * 3600 * 24000 * 4 * (1 + 2 * n) / 1e9:.0f} GB",
+        ),
+        ("**Memory**", "", ""),
+        _memory(optim.batch),
+        *_private(),
+        ("**Network**", "", ""),
+        ("download", "Slakh2100, and EnCodec's weights of 0.09 GB", f"{DOWNLOAD_GB + 0.09:.1f} GB"),
+        (
+            "latents of a step, where they lie on another machine",
+            f"{optim.batch} × {optim.crop} frames × 128 channels × 4 bytes",
+            f"{optim.batch * optim.crop * 128 * 4 / 1e6:.1f} MB",
+        ),
+        _gradients(),
+    ]
+    return lines
+
+
+def _cpu_training(steps: int, batch: int) -> tuple[str, str, str]:
+    what = "decomposition model"
+    row = measured("published.csv", what="training step")
+    if row is None:
+        return what, "run `python -m benchmarks.published`", "not measured"
+    own = int(row["what"].rsplit(" ", 1)[1])
+    days = row["ours"] * batch / own * steps / 86400
+    return what, f"{row['ours']:.3f} s × {batch}/{own} × {steps:,} steps", f"{days:,.0f} days"
+
+
+def _cpu_preprocessing() -> list[tuple[str, str, str]]:
+    row = measured("preprocessing.csv", codec="encodec_24khz", stage="both")
+    if row is None:
+        return [("segments and latents", _ENCODEC, "not measured")]
+    speed = row["audio_hours_an_hour"]
+    return [
+        ("segments and latents", f"{HOURS:g} h / {speed:g} hours of songs an hour", f"{HOURS / speed:.0f} h")
+    ]
+
+
+def _stores() -> list[tuple[str, str, str]]:
+    lines = []
+    for stage in ("segments", "latents"):
+        row = measured("preprocessing.csv", codec="encodec_24khz", stage=stage)
+        if row is None:
+            lines.append((stage, _ENCODEC, "not measured"))
+            continue
+        size = row["disk_mb_an_hour"]
+        lines.append((stage, f"{HOURS:g} h × {size:g} MB an hour", f"{HOURS * size / 1000:.0f} GB"))
+    return lines
+
+
+def _memory(batch: int) -> tuple[str, str, str]:
+    what = "a training step of the decomposition model"
+    row = measured("published.csv", what="peak memory")
+    if row is None:
+        return what, "run `python -m benchmarks.published`", "not measured"
+    own = int(row["what"].rsplit(" ", 1)[1])
+    fixed = 5 * 4 * parameters() / 2**20
+    grown = fixed + (row["ours"] - fixed) * batch / own
+    kept = f"{fixed:.0f} MB (weights, gradients, two moments, average)"
+    return what, f"{kept} + ({row['ours']:.0f} − {fixed:.0f}) MB × {batch}/{own}", f"{grown / 1024:.1f} GB"
+
+
+def _private() -> list[tuple[str, str, str]]:
+    lines = []
+    for stage in ("segments", "latents"):
+        row = measured("preprocessing.csv", codec="encodec_24khz", stage=stage)
+        arithmetic = _ENCODEC if row is None else f"measured on {row['hours']:g} h"
+        lines.append(
+            (stage, arithmetic, "not measured" if row is None else f"{row['peak_private_mb']:.0f} MB")
+        )
+    return lines
+
+
+def _gradients() -> tuple[str, str, str]:
+    what = "gradients of a step between two processes, each way"
+    return what, f"{parameters():,} × 4 bytes", f"{parameters() * 4 / 1e6:.0f} MB"
+
+
+def parameters() -> int:
+    """Of the paper's decomposition model."""
+    model = make_setting(setting("paper.yaml", {}), LATENT).build()
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+_ENCODEC = "run `python -m benchmarks.preprocessing --codec encodec_24khz --hours 0.1 0.2`"
+TEXT = f"""# What Slakh2100 costs at the paper's setting
+
+Written by `python -m benchmarks.scale`: arithmetic, not a run. Slakh2100's {sum(TRACKS.values()):,} tracks and
+{HOURS:g} hours are its authors' figures; every segment is taken to be loud enough and every track to have the sources,
+so that counts are upper bounds. Operations are counted by PyTorch's counter on one forward pass (a multiply-accumulate
+is two, elementwise operations and Fourier transforms none) and tripled for a training step. GPU-hours are estimates: no
+GPU was at hand, and the share of the card's peak that such small one-dimensional convolutions reach is an assumption;
+hours go down in proportion as it goes up. Times, memory and disk come from the machine and the run of
+`benchmarks/published.csv` and `benchmarks/preprocessing.csv`; memory at batch 64 extrapolates the smaller batch's. The
+stages that train baselines and score are not in it.
+
+"""
+
+
+@command
+def main() -> None:
+    table = ["| | arithmetic | |", "|---|---|---|", *("| " + " | ".join(line) + " |" for line in rows())]
+    with replacing(PAGE) as temporary:
+        Path(temporary).write_text(TEXT + "\n".join(table) + "\n")
+    print(PAGE.read_text())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Mean SI-SDR and SI-SIR of methods on a task's test split: `python -m benchmarks.tasks METHOD...` -> benchmarks/tasks.csv.
+
+The segments are those in `segments/`, which `python -m pipelines.preset params/weights/TASK.yaml -- dvc repro segments`
+makes for a task. Rows of other tasks stay in the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from baselines.base import make_method
+from eval.quick import mean_si_scores
+from ucr.errors import UserError, command
+from ucr.files import write_csv
+from ucr.params import load_params
+from ucr.segments import SegmentStore
+
+SEGMENTS = Path("segments")
+TABLE = Path("benchmarks/tasks.csv")
+METRICS = ("si_sdr", "si_sir")
+
+
+@command
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tasks", description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "methods", nargs="+", metavar="METHOD", help="unlabelled ones among `methods` in params.yaml"
+    )
+    names = parser.parse_args().methods
+    store = SegmentStore(SEGMENTS, "test")
+    params = load_params().model_copy(update={"sources": store.sources})
+    rows = []
+    for name in names:
+        if name not in params.methods:
+            raise UserError(f"params.yaml has no method {name!r}: it has {', '.join(params.methods)}")
+        meta, method = make_method(name, params.methods[name])
+        if meta.labelled:
+            raise UserError(f"{name} knows the sources: name blind methods, or ours")
+        method.load(Path(params.methods[name]["needs"]), params)
+        means, _ = mean_si_scores(method.separate_batch, store)
+        rows += [
+            {"task": params.task, "method": name, "n": len(store), "source": source}
+            | {metric: means[metric][source] for metric in METRICS}
+            for source in store.sources
+        ]
+    table = pd.DataFrame(rows)
+    print(table.to_string(index=False))
+    if TABLE.is_file():
+        others = pd.read_csv(TABLE)
+        new = table[["task", "method"]].apply(tuple, axis=1)
+        table = pd.concat([others[~others[["task", "method"]].apply(tuple, axis=1).isin(new)], table])
+    write_csv(TABLE, table.sort_values(["task", "source", "si_sdr"], ascending=[True, True, False]))
+
+
+if __name__ == "__main__":
+    main()

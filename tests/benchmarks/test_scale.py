@@ -1,0 +1,44 @@
+"""`benchmarks/scale.py`: the page's arithmetic, with and without measurements."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from benchmarks import scale
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    """The page's lines, from tables in an empty folder."""
+    counts = {"decomposition": 0.01, "prior": 0.001, "sampling": 0.2, "codec_hour": 13.0}
+    monkeypatch.setattr(scale, "operations", lambda: counts)
+    params = scale.setting("paper.yaml", {})
+    monkeypatch.setattr(scale, "setting", lambda file, changes: params)
+    monkeypatch.setattr(scale, "ROOT", tmp_path)
+    (tmp_path / "benchmarks").mkdir()
+    return lambda: {what: (how, result) for what, how, result in scale.rows()}
+
+
+def test_what_was_not_measured_says_what_to_run(page):
+    how, result = page()["decomposition model"]
+    assert (how, result) == ("run `python -m benchmarks.published`", "not measured")
+
+
+def test_measurements_are_scaled_to_the_set(page, tmp_path):
+    measured = [
+        {"what": "peak memory of the training step, batch 4", "ours": 1334.0},
+        {"what": "training step, the paper's networks, batch 4", "ours": 0.5},
+    ]
+    pd.DataFrame(measured).to_csv(tmp_path / "benchmarks" / "published.csv", index=False)
+    stage = {"codec": "encodec_24khz", "hours": 1, "peak_private_mb": 400.0, "disk_mb_an_hour": 300.0}
+    stages = [stage | {"stage": name, "audio_hours_an_hour": 5.0} for name in ("segments", "latents", "both")]
+    pd.DataFrame(stages).to_csv(tmp_path / "benchmarks" / "preprocessing.csv", index=False)
+    lines = page()
+    assert lines["steps of a training"][1] == "416,500"
+    assert lines["decomposition model"] == ("0.500 s × 64/4 × 416,500 steps", "39 days")
+    assert lines["segments and latents"] == ("145 h / 5 hours of songs an hour", "29 h")
+    fixed = 5 * 4 * 16_293_310 / 2**20
+    expected = (fixed + (1334 - fixed) * 16) / 1024
+    assert lines["a training step of the decomposition model"][1] == f"{expected:.1f} GB"
+    assert lines["latents"][1] == "400 MB"
