@@ -1,4 +1,6 @@
-"""Mean SI-SDR and SI-SIR of methods on a task's test split: `python -m benchmarks.tasks METHOD...` -> benchmarks/tasks.csv.
+"""Mean SI-SDR and SI-SIR of methods on a task's test split -> benchmarks/tasks.csv.
+
+    python -m benchmarks.tasks METHOD...
 
 The segments are those in `segments/`, which `python -m pipelines.preset params/weights/TASK.yaml -- dvc repro segments`
 makes for a task. Rows of other tasks stay in the table.
