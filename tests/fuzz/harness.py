@@ -86,8 +86,12 @@ def _child(main: Callable[[], None], arguments: list[str], folder: Path, log: Pa
 
 
 def tree(folder: Path, allowed: set[str]) -> dict[str, tuple[int, int]]:
-    """Size and time of each file below `folder`'s parent, but for what may change in `folder`."""
-    files = (path for path in folder.parent.rglob("*") if path.is_file() and path.name != "stderr")
+    """Size and time of each file below `folder`'s parent, but for Python's cache and what may change in `folder`."""
+    files = (
+        path
+        for path in folder.parent.rglob("*")
+        if path.is_file() and path.name != "stderr" and "__pycache__" not in path.parts
+    )
     return {
         str(path): (path.stat().st_size, path.stat().st_mtime_ns)
         for path in files

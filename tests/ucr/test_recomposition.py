@@ -137,8 +137,9 @@ def save(folder, owner=None, fingerprint=None, rate=RATE):
     codec = CodecParams(name="mel", bands=16, power=0.5, bandwidth=24.0, weights=None)
     made = MelCodec(rate, 16, 0.5)
     setting = Setting(
-        ["a", "b"], rate, codec.model_dump(), fingerprint or made.fingerprint, 16, 75.0, 0.7, 2.0,
-        model.params.model_dump(),
+        sources=["a", "b"], sample_rate=rate, codec=codec.model_dump(),
+        codec_fingerprint=fingerprint or made.fingerprint, channels=16, frame_rate=75.0, mean=0.7, std=2.0,
+        params=model.params.model_dump(),
     )  # fmt: skip
     save_model(folder / "decomposition", model, setting.to_config(), {})
     config = {

@@ -122,7 +122,9 @@ def untrained(name: str) -> EncodecModel:
     }
     with warnings.catch_warnings():  # of PyTorch, on encodec's way of weight normalisation
         warnings.simplefilter("ignore")
-        return build[name](pretrained=False)
+        model = build[name](pretrained=False)
+    model.name = name
+    return model
 
 
 def pretrained(name: str, sample_rate: int, bandwidth: float, weights: str | None) -> EncodecModel:
