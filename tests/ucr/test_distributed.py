@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -61,12 +62,12 @@ def make_job(accumulate: int = 1, drawn: list[int] | None = None, crash: bool = 
     )
 
 
-@pytest.fixture
-def alone(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
     """The history and the averaged weights of one process that takes whole batches."""
-    monkeypatch.chdir(tmp_path)
     job = make_job()
-    return train(job, CPU), job.module.state_dict()
+    with contextlib.chdir(tmp_path_factory.mktemp("alone")):
+        return train(job, CPU), job.module.state_dict()
 
 
 def assert_same(expected, history, weights):
@@ -95,7 +96,8 @@ def torchrun(folder: Path, processes: int, argument: str) -> subprocess.Complete
 
 
 @pytest.mark.parametrize("accumulate", [2, 4])
-def test_a_batch_in_parts_trains_as_the_whole(alone, accumulate):
+def test_a_batch_in_parts_trains_as_the_whole(alone, tmp_path, monkeypatch, accumulate):
+    monkeypatch.chdir(tmp_path)
     job = make_job(accumulate)
     assert_same(alone, train(job, CPU), job.module.state_dict())
 
