@@ -111,9 +111,10 @@ def load_separator(
     device: str | None = None,
 ) -> Separator:
     """Make a method ready; the arguments are those of `separate`."""
+    from baselines._ucr import Pretrained
     from baselines.base import import_method, make_method
 
-    meta, _ = import_method(method)
+    meta, method_class = import_method(method)
     if meta.kind == "oracle":
         raise UserError(f"{method} is an oracle, which needs the true sources: choose another method")
     trained = meta.kind in ("ours", "supervised")
@@ -126,10 +127,11 @@ def load_separator(
     if meta.kind == "ours":
         options["steps"] = 1 if steps is None else steps
 
-    if method == METHOD:
+    with_shipped = issubclass(method_class, Pretrained)
+    if with_shipped:
         if weights:
             raise UserError(f"{method} has weights of its own: choose the method ucr for those in {weights}")
-        method, weights = "ucr", shipped(task or TASK)
+        weights = shipped(task or TASK)
     if not trained:
         sources, sample_rate = _names_of(task or TASK), SAMPLE_RATE
     elif weights is None:
@@ -142,7 +144,8 @@ def load_separator(
         sources, sample_rate = described.sources, described.sample_rate
     _, loaded = make_method(method, options)
     if trained:
-        loaded.load(Path(weights or ""), Params.model_construct(sources=sources))
+        needs = Path(weights or "")
+        loaded.load(needs.parent if with_shipped else needs, Params.model_construct(sources=sources))
         if task and sorted(_names_of(task)) != sorted(sources):
             raise UserError(f"{weights} separates {'+'.join(sources)}, not {task}: leave out the task")
 

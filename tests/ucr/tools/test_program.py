@@ -65,6 +65,16 @@ def test_steps_change_the_estimates(tmp_path, song):
     assert np.abs(read(one["drums"])[0] - read(three["drums"])[0]).max() > 1e-3
 
 
+@pytest.mark.parametrize("task", ["drums+bass", "bass+drums"])
+def test_every_method_with_shipped_weights_finds_them(tmp_path, song, task):
+    plain, adapted = (
+        ucr.separate(song, tmp_path / method, method=method, task=task)
+        for method in ("ucr_pretrained", "ucr_adapted")
+    )
+    assert set(adapted) == set(plain) == {"drums", "bass"}
+    assert np.abs(read(plain["drums"])[0] - read(adapted["drums"])[0]).max() > 1e-3
+
+
 def test_stems_are_called_what_the_card_calls_the_components(with_prior, song, tmp_path):
     card = with_prior / "card.json"
     card.write_text(card.read_text().replace('"components"', '"no_components"', 1))
