@@ -159,3 +159,26 @@ def make_method(name: str, options: dict) -> tuple[Meta, Baseline]:
     except (TypeError, ValueError) as error:
         takes = ", ".join(known.parameters) or "no options"
         raise UserError(f"methods.{name} in the params file: {error} ({name} takes {takes})") from None
+
+
+def load_method(name: str, params: Params) -> tuple[Meta, Baseline]:
+    """Build the method called `name` as `params` say, and load what it needs.
+
+    Raises
+    ------
+    UserError
+        As `make_method`, and if `params` have no such method or what it needs is missing or of other sources.
+    """
+    options = params.methods.get(name)
+    if options is None:
+        raise UserError(
+            f"params.yaml: methods lacks {name!r}: add it, or choose from {', '.join(params.methods)}"
+        )
+    meta, method = make_method(name, options)
+    needs = Path(options["needs"])
+    if not needs.exists():
+        raise UserError(
+            f"{needs} does not exist, which {name} needs: run its stage (`dvc repro`) or mend the path"
+        )
+    method.load(needs, params)
+    return meta, method

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from baselines.base import make_method
+from baselines.base import load_method
 from eval.scores import si_scores
 from ucr.errors import UserError, command
 from ucr.files import read_audio
@@ -29,10 +29,7 @@ def read_clip(folder: Path, params: Params) -> np.ndarray:
 
 def measure(name: str, clips: dict[str, np.ndarray], params: Params) -> list[dict[str, object]]:
     """One row a clip and source."""
-    if name not in params.methods:
-        raise UserError(f"params.yaml has no method {name!r}: it has {', '.join(params.methods)}")
-    meta, method = make_method(name, params.methods[name])
-    method.load(Path(params.methods[name]["needs"]), params)
+    meta, method = load_method(name, params)
     rate, rows = params.segments.sample_rate, []
     for clip, sources in clips.items():
         mixture = sources.mean(axis=0)

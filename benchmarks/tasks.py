@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from baselines.base import make_method
+from baselines.base import load_method
 from eval.quick import mean_si_scores
 from ucr.errors import UserError, command
 from ucr.files import write_csv
@@ -36,12 +36,9 @@ def main() -> None:
     params = load_params().model_copy(update={"sources": store.sources})
     rows = []
     for name in names:
-        if name not in params.methods:
-            raise UserError(f"params.yaml has no method {name!r}: it has {', '.join(params.methods)}")
-        meta, method = make_method(name, params.methods[name])
+        meta, method = load_method(name, params)
         if meta.labelled:
             raise UserError(f"{name} knows the sources: name blind methods, or ours")
-        method.load(Path(params.methods[name]["needs"]), params)
         means, _ = mean_si_scores(method.separate_batch, store)
         rows += [
             {"task": params.task, "method": name, "n": len(store), "source": source}

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from baselines.base import Baseline, Meta, make_method
+from baselines.base import Baseline, Meta, load_method
 from eval.provenance import code_version, libraries, machine
 from ucr.errors import UserError, command
 from ucr.files import replacing, write_audio, write_csv, write_json
@@ -121,23 +121,11 @@ def make_work(name: str, params: Params) -> Work:
     UserError
         If the parameters, the segments and the method don't go together, or something is missing.
     """
-    options = params.methods.get(name)
-    if options is None:
-        raise UserError(
-            f"params.yaml: methods lacks {name!r}: add it, or choose from {', '.join(params.methods)}"
-        )
-    meta, method = make_method(name, options)
-    needs = Path(options["needs"])
-    if not needs.exists():
-        raise UserError(
-            f"{needs} does not exist, which {name} needs: run its stage (`dvc repro`) or mend the path"
-        )
     store = SegmentStore(SEGMENTS, "test")
     if list(store.sources) != params.sources:
         holds, asks = ", ".join(store.sources), ", ".join(params.sources)
         raise UserError(f"{SEGMENTS} holds {holds} but params.yaml asks for {asks}: run `dvc repro segments`")
-    method.load(needs, params)
-    return Work(meta, method, store)
+    return Work(*load_method(name, params), store)
 
 
 @lru_cache(maxsize=1)
