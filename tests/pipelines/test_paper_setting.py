@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 import yaml
-from safetensors.torch import save_file
 
+from benchmarks.scheme import write_encodec
 from pipelines import (
     cost,
     data,
@@ -25,7 +24,6 @@ from pipelines import (
     train_prior,
 )
 from pipelines.preset import merge
-from ucr.codecs.encodec import untrained
 from ucr.files import read_json
 from ucr.params import read_yaml
 
@@ -41,15 +39,6 @@ METHODS = {
 ONE_STEP = {"optim": {"steps": 1, "batch": 2, "validate_every": 1}}
 
 
-def write_weights(path: Path) -> None:
-    """EnCodec's architecture, with codebooks that hold something."""
-    torch.manual_seed(0)
-    model = untrained("encodec_24khz")
-    for layer in model.quantizer.vq.layers:
-        layer._codebook.embed.normal_(std=0.3)
-    save_file({name: value.clone() for name, value in model.state_dict().items()}, path)
-
-
 @pytest.mark.slow
 def test_the_papers_setting_runs_for_three_sources(tmp_path, monkeypatch, make_track):
     monkeypatch.chdir(tmp_path)
@@ -59,7 +48,7 @@ def test_the_papers_setting_runs_for_three_sources(tmp_path, monkeypatch, make_t
         make_track(
             tmp_path / "slakh2100_flac_redux" / split / f"Track{number:05d}", stems, 44100, seconds=2.5
         )
-    write_weights(tmp_path / "encodec.safetensors")
+    write_encodec(tmp_path / "encodec.safetensors")
     paper = merge(read_yaml(ROOT / "params.yaml"), read_yaml(ROOT / "params" / "paper.yaml"))
     small = {
         "sources": SOURCES,
