@@ -38,6 +38,7 @@ import yaml
 from baselines import ucr as ucr_method
 from benchmarks import scheme
 from benchmarks.scheme import write_encodec
+from eval.cost import peak_memory_mb
 from eval.scores import si_scores
 from pipelines import data, latents, segments
 from pipelines.preset import merge
@@ -156,22 +157,16 @@ def print_memory(name: str) -> None:
     """Train a few steps in this process, a fresh one, and print how many MB they took."""
     import dvclive  # noqa: F401  (the trainer imports it late)
 
-    before = peak_mb()
+    before = peak_memory_mb()
     job = paper_job(Path(), 2, MEMORY_BATCH)
     if name == "published":
         scheme.train(job, job.module, job.steps)
-        print(peak_mb() - before)
+        print(peak_memory_mb() - before)
     else:
         print(
-            train(replace(job, validate=lambda: {"peak": peak_mb()}), torch.device("cpu"))[-1]["peak"]
+            train(replace(job, validate=lambda: {"peak": peak_memory_mb()}), torch.device("cpu"))[-1]["peak"]
             - before
         )
-
-
-def peak_mb() -> float:
-    """Largest resident set of this process in MB: from /proc, since rusage counts the process that forked it too."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) / 1024
 
 
 def separation_rows(folder: Path, count: int, steps: int, rounds: int) -> list[dict]:

@@ -39,7 +39,13 @@ def real_time_factor(seconds: list[float], audio_seconds: float) -> dict[str, fl
 
 
 def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, in MB."""
+    """Largest resident memory of this process so far, in MB.
+
+    Linux counts the process that started this one too in `getrusage`, its own page in /proc does not.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 

@@ -65,6 +65,7 @@ def test_gradients_reach_the_network(name, n_sources):
         "conv_tasnet": {"N": 8, "L": 16, "B": 8, "H": 8, "Sc": 8, "P": 3, "X": 2, "R": 1},
     }[name]
     method = import_method(name)[1]
+    torch.manual_seed(0)
     network = method.make_network(n_sources, 24000, **sizes)
     sources = 0.1 * torch.randn(2, n_sources, 24000)
     estimates = network(sources.mean(dim=1))

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -111,3 +113,12 @@ def test_a_method_that_fails_keeps_its_row():
 def test_times_of_two_machines_never_share_a_column():
     with pytest.raises(UserError, match="a and b were measured on different machines"):
         cost.cost_table({"a": measured(), "b": measured(threads=1)})
+
+
+def test_peak_memory_is_that_of_the_process_not_of_the_one_that_started_it():
+    held = np.ones(50_000_000)  # 400 MB
+    code = "from eval.cost import peak_memory_mb; print(peak_memory_mb())"
+    child = float(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    )
+    assert cost.peak_memory_mb() > held.nbytes / 2**20 > child

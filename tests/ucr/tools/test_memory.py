@@ -10,9 +10,10 @@ import soundfile
 from tests.ucr.tools.conftest import ROOT
 
 CODE = """
-import json, resource, sys, ucr
+import json, sys, ucr
+from eval.cost import peak_memory_mb
 ucr.separate(sys.argv[1], sys.argv[2])
-print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+print(json.dumps(peak_memory_mb()))
 """
 
 
