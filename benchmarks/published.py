@@ -50,12 +50,12 @@ from ucr.files import read_json, write_csv
 from ucr.latents import LatentStore
 from ucr.params import Params, check_params, load_params, read_yaml
 from ucr.segments import SegmentStore
-from ucr.training import Job, finish, train
+from ucr.training import Job, finish, in_bfloat16, train
 from ucr.weights import FOLDER
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "benchmarks" / "published.csv"
-TRACKS = {"train": 8, "validation": 2, "test": 2}
+TRACKS = {"train": 24, "validation": 4, "test": 4}
 BATCH, TRAIN_STEPS = 4, 6
 MEMORY_BATCH = 16
 SEGMENTS, SAMPLING_STEPS, FEWER_STEPS = 8, 50, 10
@@ -130,7 +130,7 @@ def training_rows(folder: Path, steps: int, rounds: int) -> list[dict]:
         },
         rounds,
     )
-    precision = "bfloat16 on AMX" if torch.cpu._is_amx_tile_supported() else "no AMX here: float32"
+    precision = "bfloat16" if in_bfloat16(job) else "no bfloat16 products on this CPU: float32"
     step = f"training step, the paper's networks, batch {BATCH}"
     return [
         row(step, "s", found, f"{precision}; both components in one batch of the denoiser", at_least=1.5),

@@ -7,6 +7,8 @@ import functools
 import sys
 from collections.abc import Callable
 
+from ucr.memory import keep_freed_memory
+
 
 class UserError(Exception):
     """A mistake that the user can mend; the message names the file, track or key and the remedy."""
@@ -20,11 +22,12 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
     main
         The function behind a command line. A `UserError`, an `OSError` or a `MemoryError` that it raises ends
         the process with code 1, an interrupt with 130; every other exception is a defect of this
-        project and keeps its traceback.
+        project and keeps its traceback. It runs with `ucr.memory.keep_freed_memory`.
     """
 
     @functools.wraps(main)
     def run(*args, **kwargs):
+        keep_freed_memory()
         try:
             main(*args, **kwargs)
         except UserError as error:

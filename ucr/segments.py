@@ -75,7 +75,7 @@ def open_lmdb(path: str | Path) -> lmdb.Environment:
     if file in _open:  # LMDB refuses to open a file twice in one process
         return _open[file]
     try:
-        env = lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False)
+        env = lmdb.open(str(path), subdir=False, readonly=True, lock=False)
     except lmdb.Error as error:
         raise UserError(f"{path} can't be read as a store ({error}): {REMEDY}") from None
     if (env.info()["last_pgno"] + 1) * env.stat()["psize"] > size:

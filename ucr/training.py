@@ -63,7 +63,7 @@ class Job:
         Everything else that the result depends on but the code and the precision, such as the data's
         fingerprint: a killed run is resumed only by one that agrees in all of these.
     cpu_bfloat16
-        Whether a CPU with AMX trains in bfloat16, as every GPU does.
+        Whether a CPU that multiplies in bfloat16 trains in it, as every GPU does.
     noise
         (batch) -> what `loss` takes: the batch and the noise of its items, drawn by torch's global generator.
         It sees the whole batch, of which `loss` may see parts: every tensor's first axis counts the items.
@@ -105,7 +105,9 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
         If the batch can't be shared evenly.
     """
     optim, module = job.optim, job.module.to(device)
-    optimiser = torch.optim.AdamW(module.parameters(), lr=optim.lr, weight_decay=optim.weight_decay)
+    optimiser = torch.optim.AdamW(
+        module.parameters(), lr=optim.lr, weight_decay=optim.weight_decay, fused=True
+    )
     average = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
     work = RUNS / f"{job.name}-{_key(job)}"
     checkpoint = work / "checkpoint.safetensors"
@@ -235,7 +237,12 @@ def _draw(job: Job, step: int) -> Batch:
 def in_bfloat16(job: Job) -> bool:
     """Whether a job's forward passes run in bfloat16, where its module lies now."""
     device = next(job.module.parameters()).device
-    return device.type == "cuda" or (job.cpu_bfloat16 and torch.cpu._is_amx_tile_supported())
+    return device.type == "cuda" or (job.cpu_bfloat16 and cpu_multiplies_bfloat16())
+
+
+def cpu_multiplies_bfloat16() -> bool:
+    """Whether this CPU has instructions for products in bfloat16: AMX or AVX-512 BF16."""
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
 @lru_cache

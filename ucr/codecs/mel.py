@@ -90,7 +90,8 @@ class MelCodec:
             raise UserError(
                 f"codec.bands: {bands} is more than {sample_rate} Hz allows: choose at most {self.n_fft // 2}"
             )
-        self.window = torch.hann_window(self.n_fft, device=device)
+        window = torch.hann_window(self.n_fft, device=device)
+        self.window = 2 * window / window.sum()  # a sine's magnitude is its amplitude
         filters = filter_bank(sample_rate, self.n_fft, bands).to(device)
         self.analysis = filters / filters.sum(dim=1, keepdim=True)
         self.interpolation = filters.T.contiguous()
@@ -113,7 +114,8 @@ class MelCodec:
 
     def encode(self, audio: Tensor) -> Tensor:
         """Turn float32[batch, n_samples] into non-negative float32[batch, bands, frames]."""
-        magnitudes = self._stft(audio)[..., : self.n_frames(audio.shape[-1])].abs()
+        spectrum = self._stft(audio)[..., : self.n_frames(audio.shape[-1])]
+        magnitudes = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag).sqrt_()  # faster than abs
         return (LEVEL * (self.analysis @ magnitudes)) ** self.power
 
     def decode(self, latents: Tensor, n_samples: int, iterations: int = 16) -> Tensor:
@@ -168,7 +170,7 @@ class MelCodec:
         return torch.cat([bins, bins[..., -1:]], dim=-1) if missing else bins
 
     def _stft(self, audio: Tensor) -> Tensor:
-        spectrum = torch.stft(
+        return torch.stft(
             audio,
             self.n_fft,
             self.hop,
@@ -177,10 +179,8 @@ class MelCodec:
             pad_mode="constant",
             return_complex=True,
         )
-        return spectrum * (2 / self.window.sum())
 
     def _istft(self, spectrum: Tensor, n_samples: int) -> Tensor:
-        spectrum = spectrum / (2 / self.window.sum())
         return torch.istft(spectrum, self.n_fft, self.hop, window=self.window, length=n_samples)
 
 
