@@ -23,7 +23,7 @@ from ucr.segments import MAP_SIZE, SegmentStore, open_lmdb, read_keys, sorted_na
 
 DESCRIPTION = "latents.json"
 MIXTURE = "mixture"
-BATCH = {"cpu": 4, "cuda": 16}  # segments through the codec at once, and between commits
+BATCH = {"cpu": 2, "cuda": 16}  # segments through the codec at once, and between commits
 
 
 class _View:
