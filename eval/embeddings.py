@@ -1,4 +1,4 @@
-"""Embedding spaces in which sets of clips are compared: few statistics a clip, without learned weights."""
+"""Embedding spaces in which sets of clips are compared: few statistics a clip."""
 
 from __future__ import annotations
 
@@ -6,26 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ucr.errors import UserError
-
 DIMENSIONS = 8  # far fewer than the clips of a set, or a Fréchet distance measures the number of clips
-SPACES = {
-    "latents": "mean and standard deviation over time of each channel of the codec's latents",
-    "log_mel": "mean and standard deviation over time of 64 log-mel bands",
-}
-WITHOUT_WEIGHTS = ("vggish", "clap")
-
-
-def check_spaces(names: list[str]) -> None:
-    """Raise a `UserError` for a space whose weights are absent, or that does not exist."""
-    for name in names:
-        if name in WITHOUT_WEIGHTS:
-            raise UserError(
-                f"generation.spaces: {name} needs learned weights, which do not ship with this project: "
-                f"use {' or '.join(SPACES)}"
-            )
-        if name not in SPACES:
-            raise UserError(f"generation.spaces: there is no space {name}: use {' or '.join(SPACES)}")
 
 
 def log_mel(audio: np.ndarray, sample_rate: int) -> np.ndarray:

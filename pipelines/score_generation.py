@@ -10,15 +10,16 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from eval.embeddings import WITHOUT_WEIGHTS, Projection, check_spaces, log_mel, statistics
+from eval.embeddings import Projection, log_mel, statistics
 from eval.following import Part, agreement, describe
 from eval.generation import EMBEDDING_COLUMNS, REFERENCE, ROW_COLUMNS, memorisation
+from eval.learned import load_space
 from eval.pairing import halves, partners
 from eval.provenance import code_version, files_hash, libraries, machine, values_hash
 from ucr.codecs import make_codec
 from ucr.errors import UserError, command
 from ucr.files import read_audio, replacing, write_csv, write_json
-from ucr.params import CodecParams, Params, load_params
+from ucr.params import Params, load_params
 from ucr.segments import SegmentStore
 from ucr.workers import in_workers
 
@@ -47,7 +48,7 @@ def read_manifest() -> pd.DataFrame:
 
 
 def embed_segments(
-    store: SegmentStore, indices: list[list[int]], treatment: str, seed: int, codec: CodecParams
+    store: SegmentStore, indices: list[list[int]], treatment: str, params: Params
 ) -> dict[str, np.ndarray]:
     """Statistics by space of the mixtures of source k of segment `indices[clip][k]`.
 
@@ -56,29 +57,38 @@ def embed_segments(
     store = SegmentStore(store.folder, store.split)  # its transaction serves one thread
     clips = np.stack([np.mean([store[i].sources[k] for k, i in enumerate(each)], 0) for each in indices])
     if treatment == "noise":
-        rng = np.random.default_rng([seed, *indices[0]])
+        rng = np.random.default_rng([params.seed, *indices[0]])
         clips = clips.std(axis=1, keepdims=True) * rng.standard_normal(clips.shape, dtype=np.float32)
-    return embed(clips, store.sample_rate, codec, treatment == "codec")
+    return embed(clips, store.sample_rate, params, treatment == "codec")
 
 
-def embed_files(
-    paths: list[Path], sample_rate: int, n_samples: int, codec: CodecParams
-) -> dict[str, np.ndarray]:
+def embed_files(paths: list[Path], sample_rate: int, n_samples: int, params: Params) -> dict[str, np.ndarray]:
     """Statistics of audio files by space."""
-    return embed(np.stack([read_clip(path, sample_rate, n_samples)[0] for path in paths]), sample_rate, codec)
+    return embed(
+        np.stack([read_clip(path, sample_rate, n_samples)[0] for path in paths]), sample_rate, params
+    )
 
 
 def embed(
-    clips: np.ndarray, sample_rate: int, params: CodecParams, through_codec: bool = False
+    clips: np.ndarray, sample_rate: int, params: Params, through_codec: bool = False
 ) -> dict[str, np.ndarray]:
-    """float64[b, d] of each space of `eval.embeddings.SPACES`, for clips float32[b, n_samples]."""
-    codec = make_codec(params, sample_rate)
+    """float64[b, d] of each space of `generation.spaces`, for clips float32[b, n_samples]."""
+    codec = make_codec(params.codec, sample_rate)
     with torch.no_grad():
         latents = codec.encode(torch.from_numpy(clips))
         if through_codec:
             clips = codec.decode(latents, clips.shape[1]).numpy()
             latents = codec.encode(torch.from_numpy(clips))
-    return {"latents": statistics(latents.numpy()), "log_mel": statistics(log_mel(clips, sample_rate))}
+    found = {"latents": latents.numpy(), "log_mel": log_mel(clips, sample_rate)}
+    for name, path in learned_spaces(params).items():
+        found[name] = load_space(name, path).embed(clips, sample_rate)
+    return {name: statistics(found[name]) for name in params.generation.spaces}
+
+
+def learned_spaces(params: Params) -> dict[str, str | None]:
+    """The spaces of `generation.spaces` that need the user's weights, and where these are."""
+    given = params.generation.weights
+    return {name: given.get(name) for name in params.generation.spaces if name in ("vggish", "clap")}
 
 
 def read_clip(path: Path, sample_rate: int, n_samples: int) -> np.ndarray:
@@ -129,13 +139,13 @@ def embed_all(
     calls: list[tuple] = []
     for name, store, indices, treatment in sets:
         for batch in _batches(indices):
-            calls.append((embed_segments, store, batch, treatment, params.seed, params.codec))
+            calls.append((embed_segments, store, batch, treatment, params))
         for first, *_ in indices:
             clip = store.names[first]
             clips.append((name, clip, store.track(clip), half.get(store.track(clip), -1)))
     shape = test.sample_rate, test[0].mixture.size
     for batch in _batches([GENERATED / file for file in manifest["file"]]):
-        calls.append((embed_files, batch, *shape, params.codec))
+        calls.append((embed_files, batch, *shape, params))
     for number, line in enumerate(manifest.to_dict("records")):
         track = test.track(_first_song(line["segment"], test)) if line["segment"] else line["clip"]
         clips.append((line["set"], line["clip"], track, half.get(track, number % 2)))
@@ -222,7 +232,8 @@ def _call(function: Callable, *arguments: object) -> object:
 @command
 def main() -> None:
     params = load_params()
-    check_spaces(params.generation.spaces)
+    for name, path in learned_spaces(params).items():
+        load_space(name, path)
     manifest = read_manifest()
     test, train = SegmentStore(SEGMENTS, "test"), SegmentStore(SEGMENTS, "train")
     embeddings, rows = compare(*embed_all(params, manifest, test, train))
@@ -243,7 +254,7 @@ def main() -> None:
         write_json(temporary / "provenance.json", provenance)
     print(
         f"{OUT}: {embeddings['clip'].nunique()} clips of {embeddings['set'].nunique()} sets in the spaces "
-        f"{', '.join(params.generation.spaces)} ({', '.join(WITHOUT_WEIGHTS)}: their weights do not ship)"
+        f"{', '.join(params.generation.spaces)}"
     )
 
 

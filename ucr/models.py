@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from pydantic import Field
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ucr.errors import UserError
@@ -104,6 +104,30 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> Non
             )
     module.load_state_dict(tensors)
     module.eval()
+
+
+def read_weights(path: Path, key: str) -> dict[str, Tensor]:
+    """Read the state dictionary that the user names as the parameter `key`, from safetensors or PyTorch's own format.
+
+    Tensors alone are read; code is never run.
+    """
+    if not path.is_file():
+        raise UserError(f"{key}: {path} does not exist: mend the path")
+    try:
+        state = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except SafetensorError as error:
+        raise UserError(f"{key}: {path} is not a whole safetensors file ({error}): replace it") from None
+    except Exception:  # a damaged file makes the loader fail in many ways
+        raise UserError(
+            f"{key}: {path} is damaged or holds something else than tensors: replace it"
+        ) from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"{key}: {path} holds no state dictionary of tensors: replace it")
+    return state
 
 
 def component_names(card: dict, n_components: int) -> list[str]:

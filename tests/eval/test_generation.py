@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
-from eval.embeddings import Projection, check_spaces, log_mel, statistics
+from eval.embeddings import Projection, log_mel, statistics
 from eval.generation import (
     NEARER,
     NEAREST,
@@ -17,7 +17,6 @@ from eval.generation import (
     neighbourhoods,
 )
 from eval.pairing import halves, partners
-from ucr.errors import UserError
 
 
 def points(n, d=4, seed=0, shift=0.0):
@@ -140,17 +139,6 @@ def test_statistics_do_not_know_the_order_of_frames():
     assert statistics(features).shape == (3, 8)
     np.testing.assert_allclose(statistics(features), statistics(features[..., ::-1]))
     assert log_mel(np.zeros((2, 24000), np.float32), 24000).max() == pytest.approx(-80)
-
-
-@pytest.mark.parametrize("space", ["vggish", "clap"])
-def test_spaces_without_weights_say_so(space):
-    with pytest.raises(UserError, match=f"{space} needs learned weights, which do not ship"):
-        check_spaces(["latents", space])
-
-
-def test_an_unknown_space_is_named():
-    with pytest.raises(UserError, match="no space mfcc: use latents or log_mel"):
-        check_spaces(["mfcc"])
 
 
 def make_embeddings(sets, d=3, tracks=6, each=3):

@@ -7,34 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import sys
 import warnings
 from pathlib import Path
-from types import ModuleType
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ucr.codecs import digest
 from ucr.errors import UserError
-from ucr.models import fill, sha256
+from ucr.models import fill, read_weights, sha256
+from ucr.torchaudio import torchaudio_or_an_empty_module
 
 CHECKPOINTS = {"encodec_24khz": "encodec_24khz-d7cc33bc.th", "encodec_48khz": "encodec_48khz-7e698e3e.th"}
 
-# encodec imports torchaudio for file functions that are not used here, and torchaudio has no build
-# for some CPU-only PyTorch: there, an empty module takes its place while encodec is imported.
-try:
-    import torchaudio  # noqa: F401
-except (ImportError, OSError):
-    sys.modules["torchaudio"] = ModuleType("torchaudio")
-    from encodec import EncodecModel
-    from encodec.model import ROOT_URL
-    from encodec.utils import _linear_overlap_add
-
-    del sys.modules["torchaudio"]
-else:
+with torchaudio_or_an_empty_module():
     from encodec import EncodecModel
     from encodec.model import ROOT_URL
     from encodec.utils import _linear_overlap_add
@@ -155,7 +141,7 @@ def pretrained(name: str, sample_rate: int, bandwidth: float, weights: str | Non
             f"codec.bandwidth: {name} has {offered} kbit/s, not {bandwidth:g}: choose one of them"
         )
     path = Path(weights) if weights else download(name)
-    fill(model, read_weights(path), path)
+    fill(model, read_weights(path, "codec.weights"), path)
     model.set_target_bandwidth(bandwidth)
     return model
 
@@ -187,29 +173,6 @@ def download(name: str) -> Path:
             f"{path} is not the file that its name says (SHA-256): delete it to download it again"
         )
     return path
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dictionary, from safetensors or by PyTorch's loader of plain tensors; code is never run."""
-    if not path.is_file():
-        raise UserError(f"codec.weights: {path} does not exist: mend the path, or use null to download them")
-    try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except SafetensorError as error:
-        raise UserError(
-            f"codec.weights: {path} is not a whole safetensors file ({error}): replace it"
-        ) from None
-    except Exception:  # a damaged file makes the loader fail in many ways
-        raise UserError(
-            f"codec.weights: {path} is damaged or holds something else than tensors: use encodec's own file"
-        ) from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"codec.weights: {path} holds no state dictionary of tensors: use encodec's own file")
-    return state
 
 
 def state_digest(state: dict[str, Tensor]) -> str:
