@@ -8,21 +8,26 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from tqdm import trange
 
+from baselines.ucr_adapted import adapted
 from pipelines._training import fit_threads, model_card, save_training
-from ucr.codecs import make_codec
+from ucr.codecs import Codec, make_codec
 from ucr.decomposition import DecompositionModel, Setting
 from ucr.errors import command
 from ucr.grouping import group
 from ucr.latents import LatentStore, open_latents
 from ucr.models import default_device
 from ucr.params import Params, load_params
-from ucr.training import Job, train
+from ucr.segments import SegmentStore
+from ucr.training import Job, finish, train
+from ucr.workers import in_workers
 
 OUT = Path("models/decomposition")
 VALIDATION_CROPS = 64
 REMIX_DB = 4.0
 TONE_POINTS = 7
+GUESSED_TOGETHER = 16  # segments
 
 
 def make_setting(params: Params, meta: dict) -> Setting:
@@ -123,6 +128,24 @@ def guess(params: Params, store: LatentStore, power: float) -> np.ndarray:
     return group(mixtures, power, len(params.sources), "drums" in params.sources, params.seed)
 
 
+def guess_again(model: DecompositionModel, codec: Codec, segments: SegmentStore) -> np.ndarray:
+    """What a trained model makes of every mixture, refined song by song: float16[segments, n, channels, frames]."""
+    guesses = []
+    for start in trange(0, len(segments), GUESSED_TOGETHER, desc="guesses of the last round", unit="batch"):
+        mixtures = np.stack(
+            [segments[i].mixture for i in range(start, min(start + GUESSED_TOGETHER, len(segments)))]
+        )
+        audio = torch.from_numpy(mixtures)
+        with torch.no_grad():
+            estimates = codec.decode_components(model.separate(codec.encode(audio), steps=1), audio).numpy()
+        refined = np.stack(list(in_workers(adapted, list(zip(mixtures, estimates, strict=True)))))
+        n = refined.shape[1]
+        with torch.no_grad():
+            latents = codec.encode(torch.from_numpy(refined / n).flatten(0, 1)).unflatten(0, (-1, n))
+        guesses.append(latents.numpy().astype(np.float16))
+    return np.concatenate(guesses)
+
+
 def make_job(
     params: Params,
     model: DecompositionModel,
@@ -130,8 +153,9 @@ def make_job(
     training: LatentStore,
     validation: LatentStore,
     groups: np.ndarray | None,
+    turn: int = 0,
 ) -> Job:
-    """The training of `model`, guided by `groups` where `params` say so."""
+    """The training of `model`, guided by `groups` where `params` say so, in one of the `rounds`: `turn` counts them."""
     optim = params.decomposition.optim
     length = min(optim.crop, training.frames)
     held_out = crops(
@@ -168,29 +192,44 @@ def make_job(
         optim=optim,
         steps=steps,
         seed=params.seed,
-        identity={"setting": setting.to_config(), "latents": training.meta},
+        identity={"setting": setting.to_config(), "latents": training.meta, "round": turn},
         cpu_bfloat16=True,
         noise=lambda batch: (batch[0], *model.draw_noise(batch[0]), *batch[1:]),
     )
 
 
+def later(rows: list[dict], history: list[dict]) -> list[dict]:
+    """Rows of a training's history that count on from those of the trainings before it."""
+    before = history[-1] if history else {"step": 0, "seconds": 0.0}
+    return [row | {key: row[key] + before[key] for key in ("step", "seconds")} for row in rows]
+
+
 @command
 def main() -> None:
     params = load_params()
-    torch.manual_seed(params.seed)
     codec = make_codec(params.codec, params.segments.sample_rate)
     training, validation = (
         open_latents("latents", split, codec, params.sources) for split in ("train", "validation")
     )
     setting = make_setting(params, training.meta)
-    model = setting.build()
     device = default_device()
+    model = setting.build()
     groups = guess(params, training, model.power) if params.decomposition.guided else None
-    job = make_job(params, model, setting, training, validation, groups)
-    fit_threads(model)
-    history = train(job, device)
+    jobs: list[Job] = []
+    history: list[dict] = []
+    for turn in range(params.decomposition.rounds):
+        if turn:
+            groups = guess_again(model.cpu(), codec, SegmentStore("segments", "train"))
+        torch.manual_seed(params.seed)
+        model = setting.build()
+        jobs.append(make_job(params, model, setting, training, validation, groups, turn))
+        fit_threads(model)
+        history += later(train(jobs[-1], device), history)
+    job = jobs[-1]
     card = model_card(params, job, history, device, "decomposition model: encoders and shared denoiser")
     save_training(OUT, job, setting.to_config(), card, history)
+    for job in jobs[:-1]:
+        finish(job)
 
 
 if __name__ == "__main__":

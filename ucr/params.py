@@ -213,7 +213,8 @@ class DecompositionParams(Section):
     paper's). For the `guided` share of the training, from its start, components are also drawn to a blind
     grouping of the mixture (`ucr.grouping`), and a share `remix` of its crops puts such components of
     different mixtures together, their tones changed by `equalise` dB (a standard deviation); 0, the
-    paper's, is composition alone.
+    paper's, is composition alone. Of several `rounds` each trains anew, and from the second on what the last
+    round's model makes of the mixtures, refined as `ucr_adapted` does, takes the grouping's place.
     """
 
     composition: Literal["mean", "magnitude_sum"]
@@ -221,6 +222,7 @@ class DecompositionParams(Section):
     guided: float = Field(ge=0, le=1)
     remix: float = Field(ge=0, le=1)
     equalise: float = Field(ge=0)
+    rounds: int = Field(default=1, ge=1)
     encoder: EncoderParams
     denoiser: UNetParams
     iadb: IadbParams
@@ -232,6 +234,8 @@ class DecompositionParams(Section):
             raise ValueError("magnitude_sum composes clean latents: it needs iadb.variant c")
         if self.guided and self.composition != "magnitude_sum":
             raise ValueError("guided groups magnitudes: it needs composition magnitude_sum")
+        if self.rounds > 1 and not self.guided:
+            raise ValueError("a further one of rounds is guided by the last: it needs guided above 0")
         return self
 
 

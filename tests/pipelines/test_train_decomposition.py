@@ -1,8 +1,14 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from pipelines.train_decomposition import REMIX_DB, remix, remix_consistency
+from pipelines import data, latents, segments, train_decomposition
+from pipelines.train_decomposition import REMIX_DB, guess_again, remix, remix_consistency
+from tests.conftest import ROOT
+from ucr.decomposition import load_decomposition
+from ucr.params import load_params
+from ucr.segments import SegmentStore
 
 
 class Splitter:
@@ -54,3 +60,26 @@ def test_a_remix_changes_the_tone_of_every_component_and_keeps_its_envelope():
     torch.testing.assert_close(gains[..., 0], gains[..., 2])
     assert (gains[..., 0].std(dim=2) > 1).all()
     assert (gains.mean(dim=(2, 3)).abs() <= REMIX_DB + 1e-3).all()
+
+
+def test_a_second_round_is_guided_by_the_first(project):
+    tiny = {"channels": [16], "kernels": [3], "strides": [1], "attention": [False], "dropout": 0.0}
+    optim = {"steps": 2, "batch": 2, "validate_every": 1}
+    values = load_params(ROOT / "params.yaml").decomposition.model_dump()
+    decomposition = values | {"rounds": 2, "denoiser": tiny, "optim": values["optim"] | optim}
+    tracks = {"train": 3, "validation": 1, "test": 1}
+    folder = project(data={"tracks": tracks, "seconds": 15.0}, decomposition=decomposition)
+    for stage in (data, segments, latents, train_decomposition):
+        stage.main()
+    history = pd.read_csv(folder / "models/decomposition/training.csv")
+    assert list(history["step"]) == [1, 2, 3, 4]
+    assert history["seconds"].is_monotonic_increasing
+    assert not list((folder / "runs").glob("decomposition*"))
+
+    model, setting, _ = load_decomposition(folder / "models/decomposition")
+    store = SegmentStore("segments", "train")
+    codec = setting.make_codec(folder / "models/decomposition", torch.device("cpu"))
+    guesses = torch.from_numpy(guess_again(model, codec, store)).float()
+    mixtures = codec.encode(torch.from_numpy(np.stack([each.mixture for each in store])))
+    assert guesses.shape == (len(store), 2, *mixtures.shape[1:])
+    assert (model.compose(guesses) - mixtures).norm() < 0.2 * mixtures.norm()
