@@ -16,12 +16,11 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from baselines import ucr
 from eval.quick import mean_si_scores
 from pipelines.preset import merge
-from pipelines.train_decomposition import guess, make_job, make_setting
+from pipelines.train_decomposition import make_setting, train_rounds
 from ucr.codecs import make_codec
 from ucr.errors import UserError, command
 from ucr.files import write_csv
@@ -29,7 +28,7 @@ from ucr.latents import LatentStore, open_latents, write_latents
 from ucr.models import save_model
 from ucr.params import PARAMS_FILE, Params, check_params, read_yaml
 from ucr.segments import SegmentStore
-from ucr.training import RUNS, finish, train
+from ucr.training import RUNS, finish
 from ucr.weights import FOLDER
 
 VARIANTS = Path("benchmarks/ablation.yaml")
@@ -53,17 +52,15 @@ def run(variant: str, changes: dict, seed: int) -> dict:
     """Train one variant and measure it: a row of the table."""
     params = check_params(merge(read_yaml(PARAMS_FILE), changes | {"seed": seed}), VARIANTS)
     training, validation = latents(params, ("train", "validation"))
-    torch.manual_seed(seed)
+    codec = make_codec(params.codec, params.segments.sample_rate)
     setting = make_setting(params, training.meta)
-    model = setting.build()
     began = time.monotonic()
-    groups = guess(params, training, model.power) if params.decomposition.guided else None
-    job = make_job(params, model, setting, training, validation, groups)
-    history = train(job, torch.device("cpu"))
+    jobs, history = train_rounds(params, setting, training, validation, codec)
     seconds = round(time.monotonic() - began)
     folder = RUNS / f"ablation-{variant}-{seed}"
-    save_model(folder, model, setting.to_config(), {})
-    finish(job)
+    save_model(folder, jobs[-1].module, setting.to_config(), {})
+    for job in jobs:
+        finish(job)
     method = ucr.Method(steps=1)
     method.load(folder, params)
     means, _ = mean_si_scores(method.separate_batch, SegmentStore(SEGMENTS, "validation"))
@@ -74,7 +71,7 @@ def run(variant: str, changes: dict, seed: int) -> dict:
         "seed": seed,
         "task": params.task,
         "params": json.dumps(changes),
-        "steps": job.steps,
+        "steps": int(history[-1]["step"]),
         "seconds": seconds,
         **last,
         **{f"{metric}_{source}": means[metric][source] for metric in METRICS for source in params.sources},

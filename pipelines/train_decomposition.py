@@ -204,14 +204,10 @@ def later(rows: list[dict], history: list[dict]) -> list[dict]:
     return [row | {key: row[key] + before[key] for key in ("step", "seconds")} for row in rows]
 
 
-@command
-def main() -> None:
-    params = load_params()
-    codec = make_codec(params.codec, params.segments.sample_rate)
-    training, validation = (
-        open_latents("latents", split, codec, params.sources) for split in ("train", "validation")
-    )
-    setting = make_setting(params, training.meta)
+def train_rounds(
+    params: Params, setting: Setting, training: LatentStore, validation: LatentStore, codec: Codec
+) -> tuple[list[Job], list[dict]]:
+    """All `rounds`, one after the other: their trainings, of which the last one's module counts, and the history."""
     device = default_device()
     model = setting.build()
     groups = guess(params, training, model.power) if params.decomposition.guided else None
@@ -225,11 +221,25 @@ def main() -> None:
         jobs.append(make_job(params, model, setting, training, validation, groups, turn))
         fit_threads(model)
         history += later(train(jobs[-1], device), history)
-    job = jobs[-1]
-    card = model_card(params, job, history, device, "decomposition model: encoders and shared denoiser")
-    save_training(OUT, job, setting.to_config(), card, history)
-    for job in jobs[:-1]:
-        finish(job)
+    return jobs, history
+
+
+@command
+def main() -> None:
+    params = load_params()
+    codec = make_codec(params.codec, params.segments.sample_rate)
+    training, validation = (
+        open_latents("latents", split, codec, params.sources) for split in ("train", "validation")
+    )
+    setting = make_setting(params, training.meta)
+    jobs, history = train_rounds(params, setting, training, validation, codec)
+    *earlier, job = jobs
+    what = "decomposition model: encoders and shared denoiser"
+    save_training(
+        OUT, job, setting.to_config(), model_card(params, job, history, default_device(), what), history
+    )
+    for each in earlier:
+        finish(each)
 
 
 if __name__ == "__main__":
