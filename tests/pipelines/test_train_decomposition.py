@@ -68,7 +68,7 @@ def test_a_second_round_is_guided_by_the_first(project):
     values = load_params(ROOT / "params.yaml").decomposition.model_dump()
     decomposition = values | {"rounds": 2, "denoiser": tiny, "optim": values["optim"] | optim}
     tracks = {"train": 3, "validation": 1, "test": 1}
-    folder = project(data={"tracks": tracks, "seconds": 15.0}, decomposition=decomposition)
+    folder = project(data={"tracks": tracks, "seconds": 8.0}, decomposition=decomposition)
     for stage in (data, segments, latents, train_decomposition):
         stage.main()
     history = pd.read_csv(folder / "models/decomposition/training.csv")
