@@ -62,13 +62,14 @@ def test_a_remix_changes_the_tone_of_every_component_and_keeps_its_envelope():
     assert (gains.mean(dim=(2, 3)).abs() <= REMIX_DB + 1e-3).all()
 
 
+@pytest.mark.slow
 def test_a_second_round_is_guided_by_the_first(project):
     tiny = {"channels": [16], "kernels": [3], "strides": [1], "attention": [False], "dropout": 0.0}
     optim = {"steps": 2, "batch": 2, "validate_every": 1}
     values = load_params(ROOT / "params.yaml").decomposition.model_dump()
     decomposition = values | {"rounds": 2, "denoiser": tiny, "optim": values["optim"] | optim}
     tracks = {"train": 3, "validation": 1, "test": 1}
-    folder = project(data={"tracks": tracks, "seconds": 8.0}, decomposition=decomposition)
+    folder = project(data={"tracks": tracks, "seconds": 10.0}, decomposition=decomposition)
     for stage in (data, segments, latents, train_decomposition):
         stage.main()
     history = pd.read_csv(folder / "models/decomposition/training.csv")

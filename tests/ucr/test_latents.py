@@ -10,7 +10,7 @@ import torch
 
 from ucr.codecs.mel import MelCodec
 from ucr.errors import UserError
-from ucr.latents import LatentStore, open_latents, write_latents
+from ucr.latents import BATCH, LatentStore, open_latents, write_latents
 
 RATE = 24000
 
@@ -126,7 +126,7 @@ def test_an_interrupted_store_is_continued_not_taken_for_whole(tmp_path, splits,
     assert not other.exists()
     rest = Dying(codec, np.inf)
     write_latents(other, splits, rest, {"name": "mel"}, tmp_path / "runs")
-    assert rest.encoded == 3 * (8 - 4)
+    assert rest.encoded == 3 * (8 - BATCH["cpu"])
     for split in splits:
         resumed, whole = LatentStore(other, split), LatentStore(folder, split)
         assert resumed.meta == whole.meta
