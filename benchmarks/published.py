@@ -6,7 +6,8 @@ The published scheme is a minimal rendering of the paper's: components encoded a
 separated one by one in 50 steps, float32, tracks read one by one by librosa, each signal through the codec by itself.
 It has none of the waste that a full program adds. Ours is what the stages run: `ucr.training.train`,
 `Baseline.separate_batch`, `pipelines.segments` and `pipelines.latents`. Both sides of a row take turns, `ROUNDS` times,
-the first a warm-up; the median counts. EnCodec's and the sampling of the paper's networks are long and done once.
+the first a warm-up; the median counts. EnCodec's and the sampling of the paper's networks are long and done once. Freed
+memory is kept on both sides (`ucr.memory`).
 
 Training: the paper's networks, optimiser and crop (`params/paper.yaml`), batch `BATCH` in place of 64 on both sides so
 that two cores can do it (`MEMORY_BATCH` for the memory); latents are 128-band `mel` ones of rendered songs, since

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ucr.errors import UserError
 from ucr.models import fill, read_weights
+from ucr.params import LearnedSpace
 from ucr.torchaudio import torchaudio_or_an_empty_module
 
 
@@ -120,11 +121,11 @@ def load_vggish(path: Path) -> Vggish:
     return model
 
 
-SPACES: dict[str, Callable[[Path], Space]] = {"vggish": load_vggish, "clap": Clap}
+SPACES: dict[LearnedSpace, Callable[[Path], Space]] = {"vggish": load_vggish, "clap": Clap}
 
 
 @cache
-def load_space(name: str, path: str | None) -> Space:
+def load_space(name: LearnedSpace, path: str | None) -> Space:
     """The space called `name`, from the user's weights; they are read once in a process.
 
     Raises

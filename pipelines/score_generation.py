@@ -13,13 +13,13 @@ from tqdm import tqdm
 from eval.embeddings import Projection, log_mel, statistics
 from eval.following import Part, agreement, describe
 from eval.generation import EMBEDDING_COLUMNS, REFERENCE, ROW_COLUMNS, memorisation
-from eval.learned import load_space
+from eval.learned import SPACES, load_space
 from eval.pairing import halves, partners
 from eval.provenance import code_version, files_hash, libraries, machine, values_hash
 from ucr.codecs import make_codec
 from ucr.errors import UserError, command
 from ucr.files import read_audio, replacing, write_csv, write_json
-from ucr.params import Params, load_params
+from ucr.params import LearnedSpace, Params, load_params
 from ucr.segments import SegmentStore
 from ucr.workers import in_workers
 
@@ -85,10 +85,10 @@ def embed(
     return {name: statistics(found[name]) for name in params.generation.spaces}
 
 
-def learned_spaces(params: Params) -> dict[str, str | None]:
+def learned_spaces(params: Params) -> dict[LearnedSpace, str | None]:
     """The spaces of `generation.spaces` that need the user's weights, and where these are."""
     given = params.generation.weights
-    return {name: given.get(name) for name in params.generation.spaces if name in ("vggish", "clap")}
+    return {name: given.get(name) for name in SPACES if name in params.generation.spaces}
 
 
 def read_clip(path: Path, sample_rate: int, n_samples: int) -> np.ndarray:

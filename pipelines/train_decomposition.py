@@ -209,15 +209,17 @@ def train_rounds(
 ) -> tuple[list[Job], list[dict]]:
     """All `rounds`, one after the other: their trainings, of which the last one's module counts, and the history."""
     device = default_device()
-    model = setting.build()
-    groups = guess(params, training, model.power) if params.decomposition.guided else None
+    model: DecompositionModel | None = None
+    groups = None
     jobs: list[Job] = []
     history: list[dict] = []
     for turn in range(params.decomposition.rounds):
-        if turn:
-            groups = guess_again(model.cpu(), codec, SegmentStore("segments", "train"))
         torch.manual_seed(params.seed)
-        model = setting.build()
+        last, model = model, setting.build()
+        if last is not None:
+            groups = guess_again(last.cpu(), codec, SegmentStore("segments", "train"))
+        elif params.decomposition.guided:
+            groups = guess(params, training, model.power)
         jobs.append(make_job(params, model, setting, training, validation, groups, turn))
         fit_threads(model)
         history += later(train(jobs[-1], device), history)

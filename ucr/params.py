@@ -257,6 +257,9 @@ class SupervisedParams(Section):
     optim: OptimParams
 
 
+LearnedSpace = Literal["vggish", "clap"]
+
+
 class GenerationParams(Section):
     """What `generate` makes: how many of each kind, sampling steps of the prior and of the decomposition model,
     and the `strengths` of variations, from 0 (the song rebuilt) to 1 (from noise alone).
@@ -269,8 +272,8 @@ class GenerationParams(Section):
     prior_steps: int = Field(gt=0)
     steps: int = Field(gt=0)
     strengths: list[Annotated[float, Field(ge=0, le=1)]]
-    spaces: list[Literal["latents", "log_mel", "vggish", "clap"]] = Field(min_length=1)
-    weights: dict[Literal["vggish", "clap"], str | None]
+    spaces: list[Literal["latents", "log_mel"] | LearnedSpace] = Field(min_length=1)
+    weights: dict[LearnedSpace, str | None]
 
 
 class ScoreParams(Section):

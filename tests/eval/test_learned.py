@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -73,6 +75,6 @@ def test_weights_that_are_not_there_are_a_sentence(space, tmp_path):
 
 
 def test_without_transformers_clap_says_what_to_install(monkeypatch, tmp_path):
-    monkeypatch.setitem(__import__("sys").modules, "transformers", None)
+    monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(UserError, match="clap needs transformers"):
         Clap(tmp_path)
