@@ -4,24 +4,30 @@
     python -m benchmarks.ablation --steps 1 2 4 8 16
 
 Variants are the keys of `benchmarks/ablation.yaml`, differences from `params.yaml`. Each run trains on the mixtures
-of `segments/` and is measured on the validation split: by the label-free figures of the training, and by SI-SDR and
-SI-SIR against the true sources, which nothing else sees. Runs that the table has are not repeated.
+of `segments/`, or of songs of its own where it changes `data`, and is measured on the validation split: by the
+label-free figures of the training, and by SI-SDR and SI-SIR against the true sources. These guide no training but
+that of variants with `guidance: sources`, which say what better guidance could reach. Runs that the table has are not
+repeated.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from baselines import ucr
+from benchmarks.published import write_params
 from eval.quick import mean_si_scores
+from pipelines import data, segments
 from pipelines.preset import merge
 from pipelines.train_decomposition import make_setting, train_rounds
-from ucr.codecs import make_codec
+from ucr.codecs import digest, make_codec
 from ucr.errors import UserError, command
 from ucr.files import write_csv
 from ucr.latents import LatentStore, open_latents, write_latents
@@ -38,24 +44,44 @@ SEGMENTS = Path("segments")
 METRICS = ("si_sdr", "si_sir")
 
 
-def latents(params: Params, splits: tuple[str, ...]) -> list[LatentStore]:
-    """Latents of the codec that `params` name, made once and kept beside other unfinished work."""
+def segments_folder(changes: dict) -> Path:
+    """The segments to train on: `segments/`, or where `data` changes those of a project made for it, once."""
+    if "data" not in changes:
+        return SEGMENTS
+    project = RUNS / f"ablation-data-{digest(changes['data'])}"
+    if not (project / SEGMENTS).is_dir():
+        write_params(project, {"data": changes["data"]})
+        with contextlib.chdir(project):
+            data.main()
+            segments.main()
+    return project / SEGMENTS
+
+
+def latents(params: Params, folder: Path) -> list[LatentStore]:
+    """Training and validation latents of the codec that `params` name, made once, beside other unfinished work."""
     codec = make_codec(params.codec, params.segments.sample_rate)
-    segments = {split: SegmentStore(SEGMENTS, split) for split in splits}
-    folder = RUNS / f"ablation-{codec.fingerprint}-{segments[splits[0]].fingerprint[:12]}"
-    if not folder.is_dir():
-        write_latents(folder, segments, codec, params.codec.model_dump(), RUNS)
-    return [open_latents(folder, split, codec, params.sources) for split in splits]
+    splits = {split: SegmentStore(folder, split) for split in ("train", "validation")}
+    made = RUNS / f"ablation-{codec.fingerprint}-{splits['train'].fingerprint[:12]}"
+    if not made.is_dir():
+        write_latents(made, splits, codec, params.codec.model_dump(), RUNS)
+    return [open_latents(made, split, codec, params.sources) for split in splits]
+
+
+def true_groups(store: LatentStore, power: float) -> np.ndarray:
+    """The true sources in the place of a grouping, on the mixture's scale: float16[segments, n, channels, frames]."""
+    return np.stack([len(s) ** -power * s for s in map(store.sources, range(len(store)))]).astype(np.float16)
 
 
 def run(variant: str, changes: dict, seed: int) -> dict:
     """Train one variant and measure it: a row of the table."""
-    params = check_params(merge(read_yaml(PARAMS_FILE), changes | {"seed": seed}), VARIANTS)
-    training, validation = latents(params, ("train", "validation"))
+    settings = {key: value for key, value in changes.items() if key != "guidance"}
+    params = check_params(merge(read_yaml(PARAMS_FILE), settings | {"seed": seed}), VARIANTS)
+    training, validation = latents(params, segments_folder(changes))
     codec = make_codec(params.codec, params.segments.sample_rate)
     setting = make_setting(params, training.meta)
+    groups = true_groups(training, params.codec.power) if changes.get("guidance") == "sources" else None
     began = time.monotonic()
-    jobs, history = train_rounds(params, setting, training, validation, codec)
+    jobs, history = train_rounds(params, setting, training, validation, codec, groups)
     seconds = round(time.monotonic() - began)
     folder = RUNS / f"ablation-{variant}-{seed}"
     save_model(folder, jobs[-1].module, setting.to_config(), {})

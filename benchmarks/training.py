@@ -4,7 +4,8 @@
 
 Needs `segments/` and `latents/`; run it on an otherwise idle machine. Every row is a training of its own by
 `ucr.training.train`, with the parameters of `params.yaml`, started anew: so many steps to warm up, and to compile,
-then as many that count. On N processes each takes its share of the same batch.
+then as many that count. On N processes each takes its share of the same batch. `peak_memory_mb` is what PyTorch held of
+a GPU's memory, or the first process's own on the CPU.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from eval.cost import peak_memory_mb
 from pipelines import train_decomposition, train_supervised
 from pipelines._training import fit_threads
 from ucr.errors import command
@@ -78,6 +80,9 @@ def measure(name: str, steps: int, compiled: bool, out: Path) -> None:
             "batch": optim.batch,
             "precision": "bfloat16" if in_bfloat16(job) else "float32",
             "threads": torch.get_num_threads(),
+            "peak_memory_mb": round(
+                torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else peak_memory_mb()
+            ),
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
         }
         write_json(out, figures)

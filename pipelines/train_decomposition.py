@@ -19,7 +19,7 @@ from ucr.grouping import group
 from ucr.latents import LatentStore, open_latents
 from ucr.models import default_device
 from ucr.params import Params, load_params
-from ucr.segments import SegmentStore
+from ucr.segments import SegmentStore, track_of
 from ucr.training import Job, finish, train
 from ucr.workers import in_workers
 
@@ -125,7 +125,8 @@ def remix_consistency(model: DecompositionModel, mixtures: Tensor) -> float:
 def guess(params: Params, store: LatentStore, power: float) -> np.ndarray:
     """A blind grouping of every mixture of a split: float16[segments, n, channels, frames]."""
     mixtures = np.stack([store.mixture(i) for i in range(len(store))])
-    return group(mixtures, power, len(params.sources), "drums" in params.sources, params.seed)
+    songs = [track_of(name) for name in store.names]
+    return group(mixtures, songs, power, len(params.sources), "drums" in params.sources, params.seed)
 
 
 def guess_again(model: DecompositionModel, codec: Codec, segments: SegmentStore) -> np.ndarray:
@@ -205,12 +206,19 @@ def later(rows: list[dict], history: list[dict]) -> list[dict]:
 
 
 def train_rounds(
-    params: Params, setting: Setting, training: LatentStore, validation: LatentStore, codec: Codec
+    params: Params,
+    setting: Setting,
+    training: LatentStore,
+    validation: LatentStore,
+    codec: Codec,
+    groups: np.ndarray | None = None,
 ) -> tuple[list[Job], list[dict]]:
-    """All `rounds`, one after the other: their trainings, of which the last one's module counts, and the history."""
+    """All `rounds`, one after the other: their trainings, of which the last one's module counts, and the history.
+
+    `groups`, as `guess` returns them, guide the first round in the grouping's place.
+    """
     device = default_device()
     model: DecompositionModel | None = None
-    groups = None
     jobs: list[Job] = []
     history: list[dict] = []
     for turn in range(params.decomposition.rounds):
@@ -218,7 +226,7 @@ def train_rounds(
         last, model = model, setting.build()
         if last is not None:
             groups = guess_again(last.cpu(), codec, SegmentStore("segments", "train"))
-        elif params.decomposition.guided:
+        elif params.decomposition.guided and groups is None:
             groups = guess(params, training, model.power)
         jobs.append(make_job(params, model, setting, training, validation, groups, turn))
         fit_threads(model)

@@ -4,7 +4,9 @@ Two cues are averaged. Struck sounds spread along frequency and sustained ones a
 filters part them (Fitzgerald, *Harmonic/percussive separation using median filtering*, DAFx 2010). And
 a sound recurs with its spectrum: non-negative matrix factorisation finds such spectra, which cluster
 by timbre (Spiertz & Gnann, *Source-filter based clustering for monaural blind source separation*, DAFx
-2009), here over all mixtures at once, so that a component is the same kind of sound in every one. An
+2009): struck ones over all mixtures at once, so that a component is the same kind of sound in every one, the
+others within each song, where fewer sounds are to be told apart, by height too (streams form by register,
+Bregman, *Auditory Scene Analysis*, 1990), and low ones come first in every song. An
 ensemble of such cues can teach a network that then exceeds them (Seetharaman, Wichern, Le Roux & Pardo,
 *Bootstrapping deep music separation from primitive auditory grouping principles*, ICASSP 2019).
 
@@ -22,6 +24,7 @@ from scipy.ndimage import median_filter
 from torch import Tensor
 from tqdm import tqdm
 
+from ucr.models import default_device
 from ucr.training import is_first
 
 TIME_FRAMES = 31  # librosa's default length of the filter along time, here 0.41 s
@@ -34,31 +37,35 @@ CEPSTRUM = slice(1, 13)  # what describes a timbre: cepstral coefficients withou
 TINY = 1e-9
 
 
-def group(mixtures: np.ndarray, power: float, n_components: int, struck: bool, seed: int = 0) -> np.ndarray:
+def group(
+    mixtures: np.ndarray, songs: list[str], power: float, n_components: int, struck: bool, seed: int = 0
+) -> np.ndarray:
     """Split mixtures' power-compressed magnitudes into components.
 
     Parameters
     ----------
     mixtures : float32[n_mixtures, bands, frames]
         Non-negative, magnitudes to the power `power`.
+    songs
+        Which song each mixture is of.
     power
         The codec's compression exponent.
     n_components
         How many components.
     struck
-        Whether one of them is struck (drums); without, the median filters have no say.
+        Whether one of them is struck (drums); without, the median filters and struck spectra have no say.
     seed
         Of the factorisations' starts and of the clustering.
 
     Returns
     -------
     float16[n_mixtures, n_components, bands, frames]
-        The most struck component first; their magnitudes add up to the mixture's.
+        A struck component first, then from low to high; their magnitudes add up to the mixture's.
     """
     magnitudes = mixtures.astype(np.float32) ** (1 / power)
     jobs = (joblib.delayed(struck_share)(each) for each in magnitudes)
     percussive = np.stack(joblib.Parallel(prefer="threads", n_jobs=-1)(jobs))
-    shares = recurring_shares(magnitudes, percussive, n_components, seed)
+    shares = recurring_shares(magnitudes, np.array(songs), percussive, n_components, struck, seed)
     if struck:
         rest = shares[:, 1:] / np.maximum(shares[:, 1:].sum(axis=1, keepdims=True), TINY)
         filtered = np.concatenate([percussive[:, None], (1 - percussive[:, None]) * rest], axis=1)
@@ -109,7 +116,12 @@ def name_components(sources: list[str], components: np.ndarray) -> list[str] | N
 
 
 def recurring_shares(
-    magnitudes: np.ndarray, percussive: np.ndarray, n_components: int, seed: int
+    magnitudes: np.ndarray,
+    songs: np.ndarray,
+    percussive: np.ndarray,
+    n_components: int,
+    struck: bool,
+    seed: int,
 ) -> np.ndarray:
     """Shares by clustered factorisations, averaged over restarts.
 
@@ -117,49 +129,103 @@ def recurring_shares(
     ----------
     magnitudes, percussive : float32[n_mixtures, bands, frames]
         The mixtures and how struck each place of them is, in [0, 1].
+    songs : str[n_mixtures]
+        Which song each mixture is of.
     n_components
         Number of clusters.
+    struck
+        Whether the first component is the most struck cluster of all songs' spectra.
     seed
         Of the starts and of the clustering.
 
     Returns
     -------
     float32[n_mixtures, n_components, bands, frames]
-        They add up to 1; the most struck cluster comes first.
+        They add up to 1.
     """
-    from sklearn.cluster import KMeans
-
-    starts = [
-        (restart, slice(i, i + BATCH))
-        for restart in range(RESTARTS)
-        for i in range(0, len(magnitudes), BATCH)
-    ]
-    parts = []
-    for restart, at in tqdm(starts, desc="grouping mixtures", unit="batch", disable=not is_first()):
+    device = default_device()
+    factors: list[tuple[slice, Tensor, Tensor]] = []
+    found: dict[str, list[np.ndarray]] = {"timbre": [], "height": [], "struck": [], "song": []}
+    starts = [(restart, i) for restart in range(RESTARTS) for i in range(0, len(magnitudes), BATCH)]
+    for restart, i in tqdm(starts, desc="grouping mixtures", unit="batch", disable=not is_first()):
+        at = slice(i, i + BATCH)
         generator = torch.Generator().manual_seed(seed * RESTARTS + restart)
-        part = torch.from_numpy(magnitudes[at])
+        part, places = (torch.from_numpy(each[at]).to(device) for each in (magnitudes, percussive))
         spectra, activations = factorise(part, SPECTRA, UPDATES, generator)
-        parts.append(
-            (spectra, activations, _struck(part, torch.from_numpy(percussive[at]), spectra, activations))
-        )
-    timbre = np.concatenate(
-        [_timbre(spectra.numpy()).reshape(-1, CEPSTRUM.stop - 1) for spectra, *_ in parts]
+        found["struck"].append(_struck(part, places, spectra, activations).cpu().numpy().ravel())
+        factors.append((at, spectra.cpu(), activations.cpu()))
+        found["timbre"].append(_timbre(spectra.cpu().numpy()).reshape(-1, CEPSTRUM.stop - 1))
+        found["height"].append(_height(spectra).cpu().numpy().ravel())
+        found["song"].append(np.repeat(songs[at], SPECTRA))
+    labels = cluster(
+        **{name: np.concatenate(parts) for name, parts in found.items()},
+        n_components=n_components,
+        has_struck=struck,
+        seed=seed,
     )
-    struck = np.concatenate([struck.numpy().ravel() for *_, struck in parts])
-    features = np.column_stack(
-        [timbre / max(timbre.std(axis=0).max(), TINY), struck / max(struck.std(), TINY)]
-    )
-    labels = KMeans(n_components, n_init=10, random_state=seed).fit_predict(features)
-    order = np.argsort([-struck[labels == label].mean() for label in range(n_components)])
-    members = torch.from_numpy((labels == order[:, None]).astype(np.float32))
+    members = torch.from_numpy((labels == np.arange(n_components)[:, None]).astype(np.float32))
     shares = np.zeros((len(magnitudes), n_components, *magnitudes.shape[1:]), dtype=np.float32)
     first = 0
-    for (_, at), (spectra, activations, _) in zip(starts, parts, strict=True):
+    for at, spectra, activations in factors:
         own = members[:, first : first + spectra.shape[0] * SPECTRA].view(n_components, -1, 1, SPECTRA)
         clusters = torch.stack([(spectra * each) @ activations for each in own], dim=1) + TINY
         shares[at] += (clusters / clusters.sum(dim=1, keepdim=True)).numpy() / RESTARTS
         first += spectra.shape[0] * SPECTRA
     return shares
+
+
+def cluster(
+    timbre: np.ndarray,
+    height: np.ndarray,
+    struck: np.ndarray,
+    song: np.ndarray,
+    n_components: int,
+    has_struck: bool,
+    seed: int,
+) -> np.ndarray:
+    """Cluster spectra by k-means: those of all songs into struck ones and others, the others of each song by height.
+
+    Parameters
+    ----------
+    timbre : float32[n, 12]
+        Cepstral coefficients.
+    height, struck : float32[n]
+        The spectra's centre of gravity, and how struck they are; all features are scaled here.
+    song : str[n]
+        Which song each spectrum is of.
+    n_components
+        How many clusters a song has.
+    has_struck
+        Whether one of these is the struck one.
+    seed
+        Of the clusters' start.
+
+    Returns
+    -------
+    int[n]
+        The cluster of each: the struck one first, then from low to high.
+    """
+    from sklearn.cluster import KMeans
+
+    def scaled(values: np.ndarray) -> np.ndarray:
+        return values / max(values.std(axis=0).max(), TINY)
+
+    def clusters(features: list[np.ndarray], n: int, order: np.ndarray) -> np.ndarray:
+        found = KMeans(n, n_init=10, random_state=seed).fit_predict(np.column_stack(features))
+        means = np.bincount(found, order, n) / np.maximum(np.bincount(found, minlength=n), 1)
+        return np.argsort(np.argsort(means))[found]
+
+    labels = np.zeros(len(timbre), dtype=int)
+    timbre, height, struck = scaled(timbre), scaled(height), scaled(struck)
+    if has_struck:
+        labels = clusters([timbre, struck], 2, -struck)
+    others = n_components - has_struck
+    if others > 1:
+        for name in np.unique(song):
+            at = (song == name) & (labels == has_struck)
+            if at.sum() > others:
+                labels[at] += clusters([timbre[at], height[at]], others, height[at])
+    return labels
 
 
 def factorise(
@@ -172,12 +238,13 @@ def factorise(
     Parameters
     ----------
     magnitudes : float32[n, bands, frames]
+        On any device, where the factors come to lie too.
     n_spectra
         Columns of W.
     updates
         Of W and of H.
     generator
-        Of the random start.
+        Of the random start, on the CPU.
 
     Returns
     -------
@@ -185,8 +252,10 @@ def factorise(
     H : float32[n, n_spectra, frames]
     """
     n, bands, frames = magnitudes.shape
-    spectra = torch.rand(n, bands, n_spectra, generator=generator) + 0.1
-    activations = torch.rand(n, n_spectra, frames, generator=generator) + 0.1
+    spectra, activations = (
+        torch.rand(shape, generator=generator).to(magnitudes.device) + 0.1
+        for shape in ((n, bands, n_spectra), (n, n_spectra, frames))
+    )
     activations *= magnitudes.mean(dim=(1, 2), keepdim=True)
     for _ in range(updates):
         ratio = magnitudes / (spectra @ activations + TINY)
@@ -201,6 +270,12 @@ def _struck(magnitudes: Tensor, percussive: Tensor, spectra: Tensor, activations
     ratio = magnitudes / (spectra @ activations + TINY)
     struck = (spectra * ((percussive * ratio) @ activations.mT)).sum(dim=1)
     return struck / ((spectra * (ratio @ activations.mT)).sum(dim=1) + TINY)
+
+
+def _height(spectra: Tensor) -> Tensor:
+    """The centre of gravity of spectra float32[n, bands, n_spectra], in bands: float32[n, n_spectra]."""
+    bands = torch.arange(spectra.shape[1], device=spectra.device)[:, None]
+    return (spectra * bands).sum(dim=1) / (spectra.sum(dim=1) + TINY)
 
 
 def _timbre(spectra: np.ndarray) -> np.ndarray:

@@ -173,9 +173,13 @@ class SegmentStore:
         return (self[i] for i in range(len(self)))
 
 
+def track_of(name: str) -> str:
+    """The track that the segment `name` was cut from."""
+    return name.rsplit("_", 1)[0]
+
+
 def _place(name: str) -> tuple[str, int]:
-    track, index = name.rsplit("_", 1)
-    return track, int(index)
+    return track_of(name), int(name.rsplit("_", 1)[1])
 
 
 @dataclass(frozen=True)

@@ -266,11 +266,11 @@ def _key(job: Job) -> str:
 
 @torch.no_grad()
 def _update(average: dict[str, Tensor], module: nn.Module, decay: float) -> None:
-    for name, tensor in module.state_dict().items():
-        if tensor.is_floating_point():
-            average[name].lerp_(tensor, 1 - decay)
-        else:
-            average[name].copy_(tensor)
+    trained = module.state_dict()
+    floats = [name for name, tensor in trained.items() if tensor.is_floating_point()]
+    torch._foreach_lerp_([average[name] for name in floats], [trained[name] for name in floats], 1 - decay)
+    for name in trained.keys() - set(floats):
+        average[name].copy_(trained[name])
 
 
 @torch.no_grad()

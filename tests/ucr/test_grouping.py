@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from ucr.grouping import factorise, group, name_components, struck_share
+from ucr.grouping import cluster, factorise, group, name_components, struck_share
+
+SONGS = ["a", "a", "b"]
 
 
 @pytest.fixture
@@ -15,7 +17,7 @@ def mixtures():
 
 
 def test_a_click_is_struck_and_a_tone_sustained(mixtures):
-    struck, sustained = group(mixtures, 0.5, 2, struck=True)[1].astype(np.float32)
+    struck, sustained = group(mixtures, SONGS, 0.5, 2, struck=True)[1].astype(np.float32)
     assert struck[50, 90] > 0.9 > 0.4 > sustained[50, 90]
     assert sustained[21, 70] > 0.9 > 0.4 > struck[21, 70]
 
@@ -30,19 +32,46 @@ def test_the_median_filters_alone_tell_them_apart(mixtures):
 @pytest.mark.parametrize("struck", [True, False])
 def test_magnitudes_add_up_to_the_mixture(n_components, struck):
     mixtures = np.random.default_rng(0).random((2, 64, 120), np.float32)
-    groups = group(mixtures, 0.5, n_components, struck).astype(np.float32)
+    groups = group(mixtures, SONGS[:2], 0.5, n_components, struck).astype(np.float32)
     assert groups.shape == (2, n_components, 64, 120)
     np.testing.assert_allclose((groups**2).sum(axis=1), mixtures**2, atol=3e-3)
 
 
+def test_low_comes_before_high_in_every_song(mixtures):
+    mixtures[:] = 1e-3
+    mixtures[:, 8, :120] = mixtures[:, 40, 80:] = 1.0
+    mixtures[2, [8, 40]], mixtures[2, [20, 60]] = 1e-3, mixtures[1, [8, 40]]  # another song's are all higher
+    low, high = group(mixtures, SONGS, 0.5, 2, struck=False).astype(np.float32).transpose(1, 0, 2, 3)
+    for song, heights in ((0, (8, 40)), (2, (20, 60))):
+        assert low[song, heights[0]].sum() > 2 * high[song, heights[0]].sum()
+        assert high[song, heights[1]].sum() > 2 * low[song, heights[1]].sum()
+
+
+def test_the_struck_cluster_comes_first_then_those_of_each_song_by_height():
+    rng = np.random.default_rng(0)
+    kinds = np.repeat([0, 1, 2], 40)  # struck, low, high
+    songs = np.tile(["a", "b"], 60)
+    height = np.array([30.0, 5.0, 25.0])[kinds] + np.where(songs == "b", 18.0, 0.0) + rng.normal(0, 0.5, 120)
+    labels = cluster(
+        timbre=np.zeros((120, 12)),
+        height=height,
+        struck=np.where(kinds == 0, 0.9, 0.1) + rng.normal(0, 0.02, 120),
+        song=songs,
+        n_components=3,
+        has_struck=True,
+        seed=0,
+    )
+    np.testing.assert_array_equal(labels, kinds)
+
+
 def test_silence_stays_silent(mixtures):
     mixtures[1] = 0
-    assert not group(mixtures, 0.5, 2, struck=True)[1].any()
+    assert not group(mixtures, SONGS, 0.5, 2, struck=True)[1].any()
 
 
 def test_the_same_seed_gives_the_same_groups(mixtures):
     np.testing.assert_array_equal(
-        group(mixtures, 0.5, 2, True, seed=3), group(mixtures, 0.5, 2, True, seed=3)
+        group(mixtures, SONGS, 0.5, 2, True, seed=3), group(mixtures, SONGS, 0.5, 2, True, seed=3)
     )
 
 
