@@ -36,7 +36,7 @@ class Method(Baseline):
     """
 
     def __init__(
-        self, n_fft: int = 1024, hop: int = 256, k: float = 1.0, gain: float = 1.0, tolerance: float = 1e-5
+        self, n_fft: int = 1024, hop: int = 256, k: float = 1.0, gain: float = 1.0, tolerance: float = 1e-4
     ):
         self.n_fft, self.hop, self.k, self.gain, self.tolerance = n_fft, hop, k, gain, tolerance
 
@@ -48,7 +48,7 @@ class Method(Baseline):
 
         only_two("rpca", n_sources)
         spectrogram = stft(mixture, self.n_fft, self.hop)
-        magnitude = np.abs(spectrogram).astype(np.float64)
+        magnitude = np.abs(spectrogram)
         if not magnitude.any():  # The solver divides by the norm.
             return np.zeros((n_sources, len(mixture)), dtype=np.float32)
         sparsity = self.k / np.sqrt(max(magnitude.shape))
