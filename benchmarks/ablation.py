@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from baselines import ucr
 from benchmarks.published import write_params
@@ -99,6 +100,7 @@ def run(variant: str, changes: dict, seed: int) -> dict:
         "params": json.dumps(changes),
         "steps": int(history[-1]["step"]),
         "seconds": seconds,
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         **last,
         **{f"{metric}_{source}": means[metric][source] for metric in METRICS for source in params.sources},
     }

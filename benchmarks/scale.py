@@ -2,8 +2,9 @@
 
     python -m benchmarks.scale
 
-Figures come from `benchmarks/published.csv`, `benchmarks/preprocessing.csv` and counts of the networks' operations;
-a row that lacks its measurement says which benchmark to run.
+Figures come from `benchmarks/gpu.csv` (steps that `benchmarks.training --measure` took on a GPU), `published.csv`,
+`preprocessing.csv` and counts of the networks' operations; a row that lacks its measurement says which benchmark to
+run.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from benchmarks.published import ROOT, setting
 from eval.cost import multiply_accumulates
 from pipelines.train_decomposition import make_setting
 from ucr.codecs.encodec import untrained
-from ucr.errors import command
+from ucr.errors import UserError, command
 from ucr.files import replacing
 from ucr.networks import UNet
 
@@ -26,7 +27,6 @@ PAGE = ROOT / "docs" / "scale.md"
 TRACKS = {"train": 1500, "validation": 375, "test": 225}
 HOURS = 145.0  # of mixtures, as the data set's authors give it
 DOWNLOAD_GB = 104.3
-GPU, PEAK_TFLOPS, UTILISATION = "NVIDIA A100, bfloat16", 312.0, 0.10
 LATENT = {"fingerprint": "", "channels": 128, "frame_rate": 75.0, "mean": 0.0, "std": 1.0}
 SAMPLING_STEPS = 50
 
@@ -79,7 +79,10 @@ def rows() -> list[tuple[str, str, str]]:
     steps = optim.total_steps(training)
     test_hours = HOURS * TRACKS["test"] / tracks
     test = round(segments * TRACKS["test"] / tracks)
-    rate = PEAK_TFLOPS * UTILISATION
+    gpu = measured("gpu.csv", training="decomposition, params/paper.yaml")
+    if gpu is None:
+        raise UserError("benchmarks/gpu.csv lacks the step of params/paper.yaml: restore it from git")
+    rate = 3 * tflop["decomposition"] * gpu["batch"] / gpu["step_seconds"]
     methods = len(params.methods)
 
     def hours(count: float, each: float, passes: int = 1) -> tuple[str, str]:
@@ -91,15 +94,16 @@ def rows() -> list[tuple[str, str, str]]:
 
     sound = f"{HOURS:g} h × {n + 1} signals × {tflop['codec_hour']:.4g} TFLOP an hour / {rate:.1f} TFLOP/s"
     coding = HOURS * (n + 1) * tflop["codec_hour"] / rate / 3600
+    step = f"{gpu['step_seconds']:g} s × {steps:,} steps"
     lines = [
         ("**Work**", "", ""),
         ("segments, were none too quiet", f"{HOURS:g} h × 3600 / {seconds:g} s", f"{segments:,}"),
         ("of these to train on", f"× {TRACKS['train']:,} / {tracks:,} tracks", f"{training:,}"),
         ("steps an epoch", f"{training:,} / {optim.batch}, rounded up", f"{epoch:,}"),
         ("steps of a training", f"× {optim.epochs} epochs", f"{steps:,}"),
-        (f"**GPU-hours** (estimates: {GPU}, {UTILISATION:.0%} of {PEAK_TFLOPS:g} TFLOP/s)", "", ""),
-        ("latents", sound, f"{coding:.1f} h"),
-        ("decomposition model", *hours(steps * optim.batch, tflop["decomposition"], 3)),
+        (f"**GPU-hours** ({gpu['device']}, {gpu['precision']})", "", ""),
+        ("decomposition model, from measured steps", step, f"{gpu['step_seconds'] * steps / 3600:.1f} h"),
+        ("latents, at the rate of these", sound, f"{coding:.1f} h"),
         ("prior", *hours(steps * params.prior.optim.batch, tflop["prior"], 3)),
         (f"separating the test split in {SAMPLING_STEPS} steps", *hours(test, tflop["sampling"])),
         ("**The same on the machine of the benchmarks**", "", ""),
@@ -120,6 +124,7 @@ def rows() -> list[tuple[str, str, str]]:
         ),
         ("**Memory**", "", ""),
         _memory(optim.batch),
+        ("of that on the GPU", f"measured, batch {gpu['batch']}", f"{gpu['peak_memory_mb'] / 1024:.1f} GB"),
         *_private(),
         ("**Network**", "", ""),
         ("download", "Slakh2100, and EnCodec's weights of 0.09 GB", f"{DOWNLOAD_GB + 0.09:.1f} GB"),
@@ -205,9 +210,10 @@ TEXT = f"""# What Slakh2100 costs at the paper's setting
 Written by `python -m benchmarks.scale`: arithmetic, not a run. Slakh2100's {sum(TRACKS.values()):,} tracks and
 {HOURS:g} hours are its authors' figures; every segment is taken to be loud enough and every track to have the sources,
 so that counts are upper bounds. Operations are counted by PyTorch's counter on one forward pass (a multiply-accumulate
-is two, elementwise operations and Fourier transforms none) and tripled for a training step. GPU-hours are estimates: no
-GPU was at hand, and the share of the card's peak that such small one-dimensional convolutions reach is an assumption;
-hours go down in proportion as it goes up. Times, memory and disk come from the machine and the run of
+is two, elementwise operations and Fourier transforms none) and tripled for a training step. The decomposition model's
+hours are the step's time on a GPU (`benchmarks/gpu.csv`) times the steps; latents, prior and separation are estimates
+at the rate of operations that this step reached, a small part of the card's peak: the host starts kernels more slowly
+than the card runs them. Times, memory and disk of the CPU come from the machine and the run of
 `benchmarks/published.csv` and `benchmarks/preprocessing.csv`; memory at batch 64 extrapolates the smaller batch's. The
 stages that train baselines and score are not in it.
 

@@ -17,7 +17,7 @@ from ucr.files import read_json
 
 REPEATS = 5
 TRAINING = ("train_steps", "train_seconds", "train_seconds_elsewhere", "train_energy_wh_estimate")
-SECONDS_A_MEASUREMENT = 2.0  # slow methods are repeated less often, but never less than once
+SECONDS_A_MEASUREMENT = 1.0  # slow methods are repeated less often, but never less than once
 
 
 def repeated(call: Callable[[], object], synchronise: Callable[[], object]) -> list[float]:

@@ -19,7 +19,7 @@ SMALL = 4_000_000  # parameters
 
 
 def fit_threads(module: nn.Module) -> None:
-    """Train a small network with one thread on a CPU with AMX, where sharing its operations out costs more than it saves.
+    """Train a small network with one thread on a CPU with AMX: sharing its operations out costs more than it saves.
 
     A step of the default decomposition model with one thread and with two: 0.29 and 0.48 s on two cores of a Xeon with
     AMX, 0.14 and 0.11 s on an EPYC with AVX-512 BF16, 0.27 and 0.16 s on one without.

@@ -128,7 +128,8 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
     bar = tqdm(
         total=job.steps, initial=done, desc=f"training {job.name}", unit="step", disable=not is_first()
     )
-    with ThreadPoolExecutor(1) as loader:
+    # One thread draws: a team of its own would fight with that of the training for the cores.
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as loader:
         upcoming = loader.submit(_draw, job, done)
         for step in range(done, job.steps):
             waiting = time.monotonic()
