@@ -25,18 +25,18 @@ def adapted(
     updates: int = 60,
     refits: int = 20,
     seed: int = 0,
-    n_fft: int = 4096,
-    hop: int = 1024,
+    windows: tuple[int, ...] = (4096, 8192),
 ) -> np.ndarray:
     """Refine estimates by a model of the song: every component is a few spectra that come again.
 
     Each estimate's magnitudes are factorised into spectra and activations (the multiplicative updates for the
     Kullback-Leibler divergence of Lee & Seung, "Algorithms for non-negative matrix factorization", 2000). From
     there all factors are fitted to the mixture's magnitudes together, and the ratio of their powers masks the
-    mixture. The mean of this and of the estimates is returned: they err in different places.
+    mixture. The mean of this, over several windows, and of the estimates is returned: they err in different places.
 
-    The number of spectra was chosen without true sources, on estimates of validation mixtures put together
-    anew: SI-SDR of drums / bass 12.6 / 13.2 dB as they are, 12.9 / 13.5 with 8 spectra, 12.9 / 13.5 with 16.
+    The numbers of spectra and windows were chosen without true sources, on estimates of validation mixtures put
+    together anew: SI-SDR of drums / bass 12.4 / 13.0 dB as they are, with 8 spectra 12.9 / 13.5 by windows of 4096,
+    13.0 / 13.6 by both and by 2048 too; with 16 spectra no better than with 8.
 
     Parameters
     ----------
@@ -51,19 +51,28 @@ def adapted(
         Updates of all factors on the mixture.
     seed
         Of their random start.
-    n_fft, hop
-        Length of the Hann window and step between windows, in samples.
+    windows
+        Lengths of the Hann windows in samples, each of which steps by a quarter; every one has factors of its own.
 
     Returns
     -------
     float32[n_sources, n_samples]
         Adding up to `n_sources` times the mixture.
     """
+    if not mixture.any():
+        return estimates
+    refined = [refitted(mixture, estimates, spectra, updates, refits, seed, n_fft) for n_fft in windows]
+    return (estimates + np.mean(refined, axis=0)) / 2
+
+
+def refitted(
+    mixture: np.ndarray, estimates: np.ndarray, spectra: int, updates: int, refits: int, seed: int, n_fft: int
+) -> np.ndarray:
+    """What the factors of estimates, fitted to the mixture, make of it: `adapted` for one window, without the mean."""
+    hop = n_fft // 4
     spectrogram = stft(mixture, n_fft, hop)
     magnitudes = np.abs(spectrogram)
     loudest = magnitudes.max()
-    if not loudest:
-        return estimates
     rng = np.random.default_rng(seed)
     factors = []
     for each in np.abs(stft(estimates, n_fft, hop)) / (len(estimates) * loudest) + TINY:
@@ -78,8 +87,7 @@ def adapted(
     parts = np.stack(
         [columns[:, own] @ rows[own] for own in np.arange(rows.shape[0]).reshape(len(estimates), spectra)]
     )
-    masks = ratio_masks(parts, power=2)
-    return (estimates + apply_masks(spectrogram, masks, len(mixture), n_fft, hop)) / 2
+    return apply_masks(spectrogram, ratio_masks(parts, power=2), len(mixture), n_fft, hop)
 
 
 def fit(
