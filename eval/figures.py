@@ -281,7 +281,8 @@ def draw_criterion(runs: pd.DataFrame, folder: Path) -> Drawing:
     variants = list(runs["variant"].unique())
     palette = dict(zip(variants, sns.color_palette("husl", len(variants)), strict=True))
     with _saving(folder, "criterion") as save:
-        figure, axes = plt.subplots(1, len(tasks), squeeze=False, figsize=(4 * len(tasks) + 2, 3.6))
+        size = (4 * len(tasks) + 4, max(3.6, 0.2 * len(variants)))
+        figure, axes = plt.subplots(1, len(tasks), squeeze=False, figsize=size)
         for task, axis in zip(tasks, axes[0], strict=True):
             mine = runs[runs["task"] == task]
             sns.scatterplot(
@@ -290,7 +291,9 @@ def draw_criterion(runs: pd.DataFrame, folder: Path) -> Drawing:
             )  # fmt: skip
             axis.set(title=task, xlabel="remix consistency (dB)", ylabel="SI-SDR, mean over sources (dB)")
         if legend := axes[0, -1].get_legend():
-            sns.move_legend(axes[0, -1], "upper left", bbox_to_anchor=(1, 1), frameon=False, title=None)
+            sns.move_legend(
+                axes[0, -1], "upper left", bbox_to_anchor=(1, 1), frameon=False, title=None, fontsize=7
+            )
             legend.set_in_layout(True)
         save(figure)
     return Drawing(
