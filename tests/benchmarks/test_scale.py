@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import scale
+from ucr.errors import UserError
 
 
 @pytest.fixture
@@ -17,7 +18,30 @@ def page(tmp_path, monkeypatch):
     monkeypatch.setattr(scale, "setting", lambda file, changes: params)
     monkeypatch.setattr(scale, "ROOT", tmp_path)
     (tmp_path / "benchmarks").mkdir()
+    step = {
+        "batch": 64,
+        "step_seconds": 0.1,
+        "peak_memory_mb": 2048,
+        "device": "a GPU",
+        "precision": "bfloat16",
+    }
+    name = "decomposition, params/paper.yaml, 128 mel bands"
+    pd.DataFrame([{"training": name} | step]).to_csv(tmp_path / "benchmarks" / "gpu.csv", index=False)
     return lambda: {what: (how, result) for what, how, result in scale.rows()}
+
+
+def test_the_gpu_s_hours_are_its_steps_and_the_rate_at_which_it_took_them(page):
+    lines = page()
+    assert lines["decomposition model, from measured steps"] == ("0.1 s × 416,500 steps", "11.6 h")
+    rate = 3 * 0.01 * 64 / 0.1
+    assert lines["prior"][1] == f"{3 * 0.001 * 416_500 * 64 / rate / 3600:.1f} h"
+    assert lines["of that on the GPU"][1] == "2.0 GB"
+
+
+def test_a_missing_step_of_the_gpu_is_named(page, tmp_path):
+    (tmp_path / "benchmarks" / "gpu.csv").unlink()
+    with pytest.raises(UserError, match=r"benchmarks/gpu\.csv lacks the step"):
+        page()
 
 
 def test_what_was_not_measured_says_what_to_run(page):
