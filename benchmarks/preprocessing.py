@@ -8,7 +8,8 @@ as a user runs them, each a process. Where memory is flat and time linear, `peak
 hours and `audio_hours_an_hour` stays as it is.
 
 Columns: `hours` of songs; `seconds` that the stage took; `audio_hours_an_hour` of songs, less the time and the hours of
-a call on one song a split, which is mostly the start of the process; `codec_alone` the same of the codec by itself on
+a call on one song a split, which is mostly the start of the process (empty where
+that took no less); `codec_alone` the same of the codec by itself on
 such segments in memory, mixture and sources; `share_of_codec` their ratio (stage `both`: one after the other);
 `peak_private_mb` the most memory of its own that the process held, `peak_mapped_mb` the most of its files that the
 system had mapped for it, which it drops when memory is short; `disk_mb_an_hour` of the stage's output, a song's hour.
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -150,7 +152,8 @@ def measure(songs: list[Track], hours: list[float], codec: dict, folder: Path) -
         one, other = found.values()
         both = {key: (max if "peak" in key else sum)((one[key], other[key])) for key in one}
         for stage, values in {**found, "both": both}.items():
-            speed = (exact - least) / ((values["seconds"] - start[stage]) / 3600)
+            taken = (values["seconds"] - start[stage]) / 3600
+            speed = (exact - least) / taken if taken > 0 else math.nan
             rows.append(
                 {"codec": codec["name"], "hours": round(exact, 3), "segments": count, "stage": stage}
                 | {key: round(value, 1) for key, value in values.items()}
