@@ -4,8 +4,8 @@
     python -m benchmarks.ablation --steps 1 2 4 8 16
 
 Variants are the keys of `benchmarks/ablation.yaml`, differences from `params.yaml`. Each run trains on the mixtures
-of `segments/`, or of songs of its own where it changes `data`, and is measured on the validation split: by the
-label-free figures of the training, and by SI-SDR and SI-SIR against the true sources. These guide no training but
+of `segments/`, or of songs of its own where it changes `data` or `sources`, and is measured on the validation split: by
+the label-free figures of the training, and by SI-SDR and SI-SIR against the true sources. These guide no training but
 that of variants with `guidance: sources`, which say what better guidance could reach. Runs that the table has are not
 repeated.
 """
@@ -46,12 +46,13 @@ METRICS = ("si_sdr", "si_sir")
 
 
 def segments_folder(changes: dict) -> Path:
-    """The segments to train on: `segments/`, or where `data` changes those of a project made for it, once."""
-    if "data" not in changes:
+    """The segments to train on: `segments/`, or those of a project made once for what changes `data` or `sources`."""
+    changes = {key: changes[key] for key in ("data", "sources") if key in changes}
+    if not changes:
         return SEGMENTS
-    project = RUNS / f"ablation-data-{digest(changes['data'])}"
+    project = RUNS / f"ablation-data-{digest(changes)}"
     if not (project / SEGMENTS).is_dir():
-        write_params(project, {"data": changes["data"]})
+        write_params(project, changes)
         with contextlib.chdir(project):
             data.main()
             segments.main()
@@ -90,7 +91,8 @@ def run(variant: str, changes: dict, seed: int) -> dict:
         finish(job)
     method = ucr.Method(steps=1)
     method.load(folder, params)
-    means, _ = mean_si_scores(method.separate_batch, SegmentStore(SEGMENTS, "validation"))
+    measured = segments_folder(changes) if "sources" in changes else SEGMENTS
+    means, _ = mean_si_scores(method.separate_batch, SegmentStore(measured, "validation"))
     last = {name: round(history[-1][name], 4) for name in ("validation_loss", "remix_consistency_db")}
     return {
         "run": f"{variant}-{seed}",

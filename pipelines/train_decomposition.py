@@ -126,7 +126,11 @@ def guess(params: Params, store: LatentStore, power: float) -> np.ndarray:
     """A blind grouping of every mixture of a split: float16[segments, n, channels, frames]."""
     mixtures = np.stack([store.mixture(i) for i in range(len(store))])
     songs = [track_of(name) for name in store.names]
-    return group(mixtures, songs, power, len(params.sources), "drums" in params.sources, params.seed)
+    return group(
+        *(mixtures, songs, power, len(params.sources), "drums" in params.sources),
+        params.decomposition.grouping,
+        params.seed,
+    )
 
 
 def guess_again(model: DecompositionModel, codec: Codec, segments: SegmentStore) -> np.ndarray:
@@ -195,7 +199,7 @@ def make_job(
         seed=params.seed,
         identity={"setting": setting.to_config(), "latents": training.meta, "round": turn},
         cpu_bfloat16=True,
-        noise=lambda batch: (batch[0], *model.draw_noise(batch[0]), *batch[1:]),
+        noise=lambda batch, progress: (batch[0], *model.draw_noise(batch[0], progress), *batch[1:]),
     )
 
 

@@ -80,7 +80,7 @@ def main() -> None:
         seed=params.seed,
         identity=config,
         cpu_bfloat16=True,
-        noise=lambda batch: (batch[0], *model.draw_noise(batch[0])),
+        noise=lambda batch, progress: (batch[0], *model.draw_noise(batch[0], progress)),
     )
     fit_threads(model)
     history = train(job, device)

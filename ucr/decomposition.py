@@ -197,9 +197,13 @@ class DecompositionModel(nn.Module):
             return components.square().sum(dim=1).clamp_min(1e-12).sqrt()
         return components.pow(1 / self.power).sum(dim=1).clamp_min(1e-12).pow(self.power)
 
-    def draw_noise(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """The noise [b, channels, frames] and the noise levels [b] of a training batch of such latents."""
-        return torch.randn_like(latents), iadb.draw_alpha(len(latents), self.params.iadb, latents.device)
+    def draw_noise(self, latents: Tensor, progress: float = 1.0) -> tuple[Tensor, Tensor]:
+        """The noise [b, channels, frames] and the noise levels [b] of a training batch of such latents.
+
+        `progress` is the share of the training that is done.
+        """
+        noise = torch.randn_like(latents)
+        return noise, iadb.draw_alpha(len(latents), self.params.iadb, latents.device, progress)
 
     def loss(self, latents: Tensor, noise: Tensor, alpha: Tensor, grouping: Tensor | None = None) -> Tensor:
         """Mean squared error of the composed prediction.

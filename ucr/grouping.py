@@ -5,8 +5,8 @@ filters part them (Fitzgerald, *Harmonic/percussive separation using median filt
 a sound recurs with its spectrum: non-negative matrix factorisation finds such spectra, which cluster
 by timbre (Spiertz & Gnann, *Source-filter based clustering for monaural blind source separation*, DAFx
 2009): struck ones over all mixtures at once, so that a component is the same kind of sound in every one, the
-others within each song, where fewer sounds are to be told apart, by height too (streams form by register,
-Bregman, *Auditory Scene Analysis*, 1990), and low ones come first in every song. An
+others, as `GroupingParams` say, within each song, where fewer sounds are to be told apart, by height too (streams
+form by register, Bregman, *Auditory Scene Analysis*, 1990), and low ones come first. An
 ensemble of such cues can teach a network that then exceeds them (Seetharaman, Wichern, Le Roux & Pardo,
 *Bootstrapping deep music separation from primitive auditory grouping principles*, ICASSP 2019).
 
@@ -25,6 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ucr.models import default_device
+from ucr.params import GroupingParams
 from ucr.training import is_first
 
 TIME_FRAMES = 31  # librosa's default length of the filter along time, here 0.41 s
@@ -38,7 +39,13 @@ TINY = 1e-9
 
 
 def group(
-    mixtures: np.ndarray, songs: list[str], power: float, n_components: int, struck: bool, seed: int = 0
+    mixtures: np.ndarray,
+    songs: list[str],
+    power: float,
+    n_components: int,
+    struck: bool,
+    how: GroupingParams,
+    seed: int = 0,
 ) -> np.ndarray:
     """Split mixtures' power-compressed magnitudes into components.
 
@@ -54,6 +61,8 @@ def group(
         How many components.
     struck
         Whether one of them is struck (drums); without, the median filters and struck spectra have no say.
+    how
+        The others cluster: within each song or all together, by timbre alone or by height too.
     seed
         Of the factorisations' starts and of the clustering.
 
@@ -65,7 +74,7 @@ def group(
     magnitudes = mixtures.astype(np.float32) ** (1 / power)
     jobs = (joblib.delayed(struck_share)(each) for each in magnitudes)
     percussive = np.stack(joblib.Parallel(prefer="threads", n_jobs=-1)(jobs))
-    shares = recurring_shares(magnitudes, np.array(songs), percussive, n_components, struck, seed)
+    shares = recurring_shares(magnitudes, np.array(songs), percussive, n_components, struck, how, seed)
     if struck:
         rest = shares[:, 1:] / np.maximum(shares[:, 1:].sum(axis=1, keepdims=True), TINY)
         filtered = np.concatenate([percussive[:, None], (1 - percussive[:, None]) * rest], axis=1)
@@ -121,6 +130,7 @@ def recurring_shares(
     percussive: np.ndarray,
     n_components: int,
     struck: bool,
+    how: GroupingParams,
     seed: int,
 ) -> np.ndarray:
     """Shares by clustered factorisations, averaged over restarts.
@@ -135,6 +145,8 @@ def recurring_shares(
         Number of clusters.
     struck
         Whether the first component is the most struck cluster of all songs' spectra.
+    how
+        The others cluster.
     seed
         Of the starts and of the clustering.
 
@@ -161,6 +173,7 @@ def recurring_shares(
         **{name: np.concatenate(parts) for name, parts in found.items()},
         n_components=n_components,
         has_struck=struck,
+        how=how,
         seed=seed,
     )
     members = torch.from_numpy((labels == np.arange(n_components)[:, None]).astype(np.float32))
@@ -181,9 +194,10 @@ def cluster(
     song: np.ndarray,
     n_components: int,
     has_struck: bool,
+    how: GroupingParams,
     seed: int,
 ) -> np.ndarray:
-    """Cluster spectra by k-means: those of all songs into struck ones and others, the others of each song by height.
+    """Cluster spectra by k-means: those of all songs into struck ones and others, then the others.
 
     Parameters
     ----------
@@ -197,6 +211,8 @@ def cluster(
         How many clusters a song has.
     has_struck
         Whether one of these is the struck one.
+    how
+        The others cluster: within each song or all together, by timbre alone or by height too.
     seed
         Of the clusters' start.
 
@@ -221,10 +237,12 @@ def cluster(
         labels = clusters([timbre, struck], 2, -struck)
     others = n_components - has_struck
     if others > 1:
-        for name in np.unique(song):
-            at = (song == name) & (labels == has_struck)
+        parts = song if how.within == "song" else np.zeros_like(song)
+        for part in np.unique(parts):
+            at = (parts == part) & (labels == has_struck)
             if at.sum() > others:
-                labels[at] += clusters([timbre[at], height[at]], others, height[at])
+                features = [timbre[at], height[at]] if how.height else [timbre[at]]
+                labels[at] += clusters(features, others, height[at])
     return labels
 
 

@@ -14,10 +14,14 @@ from torch import Tensor
 from ucr.params import IadbParams
 
 
-def draw_alpha(batch: int, params: IadbParams, device: torch.device) -> Tensor:
-    """Noise levels for a training batch: a share exactly 0, the rest uniform in [0, 1); float32[batch]."""
+def draw_alpha(batch: int, params: IadbParams, device: torch.device, progress: float = 1.0) -> Tensor:
+    """Noise levels for a training batch: a share exactly 0, the rest uniform in [0, 1); float32[batch].
+
+    `progress` is the share of the training that is done: all levels are 0 until it reaches `alpha_zero_first`.
+    """
     alpha = torch.rand(batch, device=device)
-    zero = torch.rand(batch, device=device) < params.alpha_zero_share
+    share = params.alpha_zero_share if progress >= params.alpha_zero_first else 1.0
+    zero = torch.rand(batch, device=device) < share
     return alpha.masked_fill(zero, 0.0)
 
 

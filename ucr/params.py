@@ -198,11 +198,21 @@ class UNetParams(Section):
 class IadbParams(Section):
     """Iterative alpha-(de)blending: `c` predicts the clean latent, `d` its difference from the noise.
 
-    `alpha_zero_share` of the training draws have alpha = 0 (pure noise in); the rest are uniform.
+    `alpha_zero_share` of the training draws have alpha = 0 (pure noise in); the rest are uniform. For the
+    `alpha_zero_first` share of the training, from its start, all draws have.
     """
 
     variant: Literal["c", "d"]
     alpha_zero_share: float = Field(ge=0, le=1)
+    alpha_zero_first: float = Field(default=0.0, ge=0, le=1)
+
+
+class GroupingParams(Section):
+    """Where the spectra of what is not struck cluster: `within` each `song` or a whole `split`, by timbre alone or,
+    with `height`, by how high they lie too."""
+
+    within: Literal["song", "split"] = "song"
+    height: bool = True
 
 
 class DecompositionParams(Section):
@@ -211,7 +221,7 @@ class DecompositionParams(Section):
     `composition` joins the components' outputs into the mixture. `normalise` brings latents to one
     scale: by the `dataset`'s statistics, by each mixture's own `level`, or not at all (`none`, the
     paper's). For the `guided` share of the training, from its start, components are also drawn to a blind
-    grouping of the mixture (`ucr.grouping`), and a share `remix` of its crops puts such components of
+    `grouping` of the mixture (`ucr.grouping`), and a share `remix` of its crops puts such components of
     different mixtures together, their tones changed by `equalise` dB (a standard deviation); 0, the
     paper's, is composition alone. Of several `rounds` each trains anew, and from the second on what the last
     round's model makes of the mixtures, refined as `ucr_adapted` does, takes the grouping's place.
@@ -220,6 +230,7 @@ class DecompositionParams(Section):
     composition: Literal["mean", "magnitude_sum"]
     normalise: Literal["none", "dataset", "level"]
     guided: float = Field(ge=0, le=1)
+    grouping: GroupingParams = GroupingParams()
     remix: float = Field(ge=0, le=1)
     equalise: float = Field(ge=0)
     rounds: int = Field(default=1, ge=1)

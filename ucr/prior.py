@@ -86,8 +86,8 @@ class PriorModel(nn.Module):
         condition = generated.to(noisy.dtype)[..., None].expand(-1, -1, noisy.shape[-1])
         return self.denoiser(noisy.flatten(1, 2), alpha, condition).view_as(noisy)
 
-    def draw_noise(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What a training batch of component latents [b, n, c, t] draws.
+    def draw_noise(self, latents: Tensor, progress: float = 1.0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What a training batch of component latents [b, n, c, t] draws, `progress` of the training being done.
 
         Returns
         -------
@@ -104,7 +104,8 @@ class PriorModel(nn.Module):
         generated = masks(self.n_components)[choices].to(latents.device)
         count = (generated.sum() / len(latents)).expand(len(latents))
         noise = torch.randn_like(latents)
-        return generated, count, noise, iadb.draw_alpha(len(latents), self.params.iadb, latents.device)
+        alpha = iadb.draw_alpha(len(latents), self.params.iadb, latents.device, progress)
+        return generated, count, noise, alpha
 
     def loss(self, latents: Tensor, generated: Tensor, count: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:
         """Mean squared error over the components to be generated.

@@ -65,7 +65,8 @@ class Job:
     cpu_bfloat16
         Whether a CPU that multiplies in bfloat16 trains in it, as every GPU does.
     noise
-        (batch) -> what `loss` takes: the batch and the noise of its items, drawn by torch's global generator.
+        (batch, share of the training that is done) -> what `loss` takes: the batch and the noise of its items,
+        drawn by torch's global generator.
         It sees the whole batch, of which `loss` may see parts: every tensor's first axis counts the items.
     """
 
@@ -79,7 +80,7 @@ class Job:
     seed: int
     identity: dict
     cpu_bfloat16: bool = False
-    noise: Callable[[Batch], Batch] = lambda batch: batch
+    noise: Callable[[Batch, float], Batch] = lambda batch, progress: batch
 
 
 def train(job: Job, device: torch.device) -> list[dict[str, float]]:
@@ -139,7 +140,7 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
             if step + 1 < job.steps:
                 upcoming = loader.submit(_draw, job, step + 1)
             torch.manual_seed(job.seed * 1_000_003 + step)
-            batch = job.noise(batch)
+            batch = job.noise(batch, step / job.steps)
             if fabric.global_rank:  # dropout of its own
                 torch.manual_seed(job.seed * 1_000_003 + step + (fabric.global_rank << 40))
             module.train()

@@ -58,7 +58,7 @@ def make_job(accumulate: int = 1, drawn: list[int] | None = None, crash: bool = 
         steps=12,
         seed=7,
         identity={},
-        noise=lambda batch: (batch[0], *model.draw_noise(batch[0])),
+        noise=lambda batch, progress: (batch[0], *model.draw_noise(batch[0], progress)),
     )
 
 

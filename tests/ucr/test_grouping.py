@@ -3,7 +3,9 @@ import pytest
 import torch
 
 from ucr.grouping import cluster, factorise, group, name_components, struck_share
+from ucr.params import GroupingParams
 
+HOW = GroupingParams(within="song", height=True)
 SONGS = ["a", "a", "b"]
 
 
@@ -17,7 +19,7 @@ def mixtures():
 
 
 def test_a_click_is_struck_and_a_tone_sustained(mixtures):
-    struck, sustained = group(mixtures, SONGS, 0.5, 2, struck=True)[1].astype(np.float32)
+    struck, sustained = group(mixtures, SONGS, 0.5, 2, struck=True, how=HOW)[1].astype(np.float32)
     assert struck[50, 90] > 0.9 > 0.4 > sustained[50, 90]
     assert sustained[21, 70] > 0.9 > 0.4 > struck[21, 70]
 
@@ -32,7 +34,7 @@ def test_the_median_filters_alone_tell_them_apart(mixtures):
 @pytest.mark.parametrize("struck", [True, False])
 def test_magnitudes_add_up_to_the_mixture(n_components, struck):
     mixtures = np.random.default_rng(0).random((2, 64, 120), np.float32)
-    groups = group(mixtures, SONGS[:2], 0.5, n_components, struck).astype(np.float32)
+    groups = group(mixtures, SONGS[:2], 0.5, n_components, struck, HOW).astype(np.float32)
     assert groups.shape == (2, n_components, 64, 120)
     np.testing.assert_allclose((groups**2).sum(axis=1), mixtures**2, atol=3e-3)
 
@@ -41,17 +43,19 @@ def test_low_comes_before_high_in_every_song(mixtures):
     mixtures[:] = 1e-3
     mixtures[:, 8, :120] = mixtures[:, 40, 80:] = 1.0
     mixtures[2, [8, 40]], mixtures[2, [20, 60]] = 1e-3, mixtures[1, [8, 40]]  # another song's are all higher
-    low, high = group(mixtures, SONGS, 0.5, 2, struck=False).astype(np.float32).transpose(1, 0, 2, 3)
+    low, high = group(mixtures, SONGS, 0.5, 2, struck=False, how=HOW).astype(np.float32).transpose(1, 0, 2, 3)
     for song, heights in ((0, (8, 40)), (2, (20, 60))):
         assert low[song, heights[0]].sum() > 2 * high[song, heights[0]].sum()
         assert high[song, heights[1]].sum() > 2 * low[song, heights[1]].sum()
 
 
-def test_the_struck_cluster_comes_first_then_those_of_each_song_by_height():
+@pytest.mark.parametrize("within", ["song", "split"])
+def test_the_struck_cluster_comes_first_then_the_others_by_height(within):
     rng = np.random.default_rng(0)
     kinds = np.repeat([0, 1, 2], 40)  # struck, low, high
     songs = np.tile(["a", "b"], 60)
-    height = np.array([30.0, 5.0, 25.0])[kinds] + np.where(songs == "b", 18.0, 0.0) + rng.normal(0, 0.5, 120)
+    higher = np.where(songs == "b", 18.0, 0.0)  # song b's low ones are nearly as high as song a's high ones
+    height = np.array([30.0, 5.0, 25.0])[kinds] + higher + rng.normal(0, 0.5, 120)
     labels = cluster(
         timbre=np.zeros((120, 12)),
         height=height,
@@ -59,19 +63,38 @@ def test_the_struck_cluster_comes_first_then_those_of_each_song_by_height():
         song=songs,
         n_components=3,
         has_struck=True,
+        how=GroupingParams(within=within, height=True),
         seed=0,
     )
-    np.testing.assert_array_equal(labels, kinds)
+    np.testing.assert_array_equal(labels == 0, kinds == 0)
+    assert (labels == kinds).all() == (within == "song")
+
+
+@pytest.mark.parametrize("height", [True, False])
+def test_height_decides_only_where_it_is_asked_for(height):
+    rng = np.random.default_rng(0)
+    sounds, places = np.arange(80) % 2, np.repeat([0, 1], 40)
+    labels = cluster(
+        timbre=np.column_stack([sounds + rng.normal(0, 0.2, 80), *np.zeros((11, 80))]),
+        height=5.0 + 20.0 * places + sounds,
+        struck=np.zeros(80),
+        song=np.full(80, "a"),
+        n_components=2,
+        has_struck=False,
+        how=GroupingParams(height=height),
+        seed=0,
+    )
+    np.testing.assert_array_equal(labels, places if height else sounds)
 
 
 def test_silence_stays_silent(mixtures):
     mixtures[1] = 0
-    assert not group(mixtures, SONGS, 0.5, 2, struck=True)[1].any()
+    assert not group(mixtures, SONGS, 0.5, 2, struck=True, how=HOW)[1].any()
 
 
 def test_the_same_seed_gives_the_same_groups(mixtures):
     np.testing.assert_array_equal(
-        group(mixtures, SONGS, 0.5, 2, True, seed=3), group(mixtures, SONGS, 0.5, 2, True, seed=3)
+        group(mixtures, SONGS, 0.5, 2, True, HOW, seed=3), group(mixtures, SONGS, 0.5, 2, True, HOW, seed=3)
     )
 
 

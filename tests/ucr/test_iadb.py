@@ -58,3 +58,11 @@ def test_the_share_of_draws_at_zero():
     assert (alpha == 0).float().mean().item() == pytest.approx(0.3, abs=0.02)
     assert alpha[alpha > 0].mean().item() == pytest.approx(0.5, abs=0.02)
     assert alpha.max() < 1
+
+
+def test_a_warm_start_draws_pure_noise_alone_until_its_share_of_the_training_is_done():
+    params = IadbParams(variant="c", alpha_zero_share=0.0, alpha_zero_first=0.4)
+    drawn = [
+        iadb.draw_alpha(100, params, torch.device("cpu"), progress) for progress in (0.0, 0.39, 0.4, 1.0)
+    ]
+    assert [bool(alpha.any()) for alpha in drawn] == [False, False, True, True]
