@@ -61,11 +61,11 @@ def adapted(
     """
     if not mixture.any():
         return estimates
-    refined = [refitted(mixture, estimates, spectra, updates, refits, seed, n_fft) for n_fft in windows]
+    refined = [_refitted(mixture, estimates, spectra, updates, refits, seed, n_fft) for n_fft in windows]
     return (estimates + np.mean(refined, axis=0)) / 2
 
 
-def refitted(
+def _refitted(
     mixture: np.ndarray, estimates: np.ndarray, spectra: int, updates: int, refits: int, seed: int, n_fft: int
 ) -> np.ndarray:
     """What the factors of estimates, fitted to the mixture, make of it: `adapted` for one window, without the mean."""

@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 
 from baselines import ucr
-from benchmarks.published import write_params
+from benchmarks.published import setting, write_params
 from eval.quick import mean_si_scores
 from pipelines import data, segments
 from pipelines.preset import merge
@@ -50,7 +50,8 @@ def segments_folder(changes: dict) -> Path:
     changes = {key: changes[key] for key in ("data", "sources") if key in changes}
     if not changes:
         return SEGMENTS
-    project = RUNS / f"ablation-data-{digest(changes)}"
+    made_of = setting("", changes).model_dump(include={"seed", "sources", "data", "segments"})
+    project = RUNS / f"ablation-data-{digest(made_of)}"
     if not (project / SEGMENTS).is_dir():
         write_params(project, changes)
         with contextlib.chdir(project):
@@ -78,20 +79,26 @@ def run(variant: str, changes: dict, seed: int) -> dict:
     """Train one variant and measure it: a row of the table."""
     settings = {key: value for key, value in changes.items() if key != "guidance"}
     params = check_params(merge(read_yaml(PARAMS_FILE), settings | {"seed": seed}), VARIANTS)
-    training, validation = latents(params, segments_folder(changes))
+    guidance = changes.get("guidance")
+    if guidance not in (None, "sources"):
+        raise UserError(f"{VARIANTS}: {variant}: guidance: {guidance!r} is not sources: mend it or remove it")
+    trained_on = segments_folder(changes)
+    training, validation = latents(params, trained_on)
     codec = make_codec(params.codec, params.segments.sample_rate)
-    setting = make_setting(params, training.meta)
-    groups = true_groups(training, params.codec.power) if changes.get("guidance") == "sources" else None
+    model_setting = make_setting(params, training.meta)
+    groups = true_groups(training, params.codec.power) if guidance else None
     began = time.monotonic()
-    jobs, history = train_rounds(params, setting, training, validation, codec, groups)
+    jobs, history = train_rounds(
+        params, model_setting, training, validation, codec, SegmentStore(trained_on, "train"), groups
+    )
     seconds = round(time.monotonic() - began)
     folder = RUNS / f"ablation-{variant}-{seed}"
-    save_model(folder, jobs[-1].module, setting.to_config(), {})
+    save_model(folder, jobs[-1].module, model_setting.to_config(), {})
     for job in jobs:
         finish(job)
     method = ucr.Method(steps=1)
     method.load(folder, params)
-    measured = segments_folder(changes) if "sources" in changes else SEGMENTS
+    measured = trained_on if "sources" in changes else SEGMENTS
     means, _ = mean_si_scores(method.separate_batch, SegmentStore(measured, "validation"))
     last = {name: round(history[-1][name], 4) for name in ("validation_loss", "remix_consistency_db")}
     return {

@@ -2,13 +2,14 @@
 
     python -m benchmarks.scale
 
-Figures come from `benchmarks/gpu.csv` (steps that `benchmarks.training --measure` took on a GPU), `published.csv`,
-`preprocessing.csv` and counts of the networks' operations; a row that lacks its measurement says which benchmark to
-run.
+Figures come from `benchmarks/gpu.csv` (kept by hand: steps that `benchmarks.training` took on a GPU with the parameters
+that its rows name), which must be there, `published.csv`, `preprocessing.csv` and counts of the networks' operations; a
+row that lacks one of the latter says which benchmark to run.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def rows() -> list[tuple[str, str, str]]:
         ),
         ("**Memory**", "", ""),
         _memory(optim.batch),
-        ("of that on the GPU", f"measured, batch {gpu['batch']}", f"{gpu['peak_memory_mb'] / 1024:.1f} GB"),
+        ("its tensors on a GPU", f"measured, batch {gpu['batch']}", f"{gpu['peak_memory_mb'] / 1024:.1f} GB"),
         *_private(),
         ("**Network**", "", ""),
         ("download", "Slakh2100, and EnCodec's weights of 0.09 GB", f"{DOWNLOAD_GB + 0.09:.1f} GB"),
@@ -150,7 +151,7 @@ def _cpu_training(steps: int, batch: int) -> tuple[str, str, str]:
 
 def _cpu_preprocessing() -> list[tuple[str, str, str]]:
     row = measured("preprocessing.csv", codec="encodec_24khz", stage="both")
-    if row is None:
+    if row is None or pd.isna(row["audio_hours_an_hour"]):
         return [("segments and latents", _ENCODEC, "not measured")]
     speed = row["audio_hours_an_hour"]
     return [
@@ -222,6 +223,9 @@ stages that train baselines and score are not in it.
 
 @command
 def main() -> None:
+    argparse.ArgumentParser(
+        prog="python -m benchmarks.scale", description=__doc__.split("\n")[0]
+    ).parse_args()
     table = ["| | arithmetic | |", "|---|---|---|", *("| " + " | ".join(line) + " |" for line in rows())]
     with replacing(PAGE) as temporary:
         Path(temporary).write_text(TEXT + "\n".join(table) + "\n")

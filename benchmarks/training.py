@@ -4,8 +4,8 @@
 
 Needs `segments/` and `latents/`; run it on an otherwise idle machine. Every row is a training of its own by
 `ucr.training.train`, with the parameters of `params.yaml`, started anew: so many steps to warm up, and to compile,
-then as many that count. On N processes each takes its share of the same batch. `peak_memory_mb` is what PyTorch held of
-a GPU's memory, or the first process's own on the CPU.
+then as many that count. On N processes each takes its share of the same batch. `peak_memory_mb` is that of the
+tensors on a GPU, or the first process's own on the CPU.
 """
 
 from __future__ import annotations

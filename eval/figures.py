@@ -278,23 +278,22 @@ def draw_ablation(runs: pd.DataFrame, folder: Path) -> Drawing:
 def draw_criterion(runs: pd.DataFrame, folder: Path) -> Drawing:
     """SI-SDR of each training against the consistency of remixes, which needs no true source; one panel a task."""
     tasks = list(runs["task"].unique())
-    variants = list(runs["variant"].unique())
-    palette = dict(zip(variants, sns.color_palette("husl", len(variants)), strict=True))
+    heights = [max(3.0, 0.2 * runs.loc[runs["task"] == task, "variant"].nunique()) for task in tasks]
     with _saving(folder, "criterion") as save:
-        size = (4 * len(tasks) + 4, max(3.6, 0.2 * len(variants)))
-        figure, axes = plt.subplots(1, len(tasks), squeeze=False, figsize=size)
-        for task, axis in zip(tasks, axes[0], strict=True):
+        figure, axes = plt.subplots(
+            len(tasks), 1, squeeze=False, height_ratios=heights, figsize=(8, sum(heights))
+        )
+        for task, axis in zip(tasks, axes[:, 0], strict=True):
             mine = runs[runs["task"] == task]
+            palette = sns.color_palette("husl", mine["variant"].nunique())
             sns.scatterplot(
                 data=mine, x="consistency", y="si_sdr", hue="variant", palette=palette, style="variant",
-                ax=axis, s=36, legend="full" if task == tasks[-1] else False,
+                ax=axis, s=36, legend="full",
             )  # fmt: skip
             axis.set(title=task, xlabel="remix consistency (dB)", ylabel="SI-SDR, mean over sources (dB)")
-        if legend := axes[0, -1].get_legend():
-            sns.move_legend(
-                axes[0, -1], "upper left", bbox_to_anchor=(1, 1), frameon=False, title=None, fontsize=7
-            )
-            legend.set_in_layout(True)
+            sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), frameon=False, title=None, fontsize=7)
+            if legend := axis.get_legend():
+                legend.set_in_layout(True)
         save(figure)
     return Drawing(
         "criterion", "SI-SDR of each training against the consistency of its remixes, a dot a training"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ COLUMNS = [
 ]  # fmt: skip
 SUFFIXES = {".wav", ".flac"}
 MIXTURES = ("mixture", "mix")
-BATCH_SAMPLES = 2**20  # of one source that a worker takes at a time: bounds its memory, spreads the work
+BATCH_SAMPLES = 2**20  # of one source that a thread takes at a time: bounds memory, spreads the work
 
 
 @dataclass(frozen=True)
@@ -137,15 +136,17 @@ def score_songs(
     DataFrame
         One value a row, columns `COLUMNS`, in the order of the songs; `value` is NaN unless `ok`.
     """
+    from threadpoolctl import threadpool_limits
     from tqdm import tqdm
 
     batches = list(_batches(songs))
-    full = math.ceil(sum(song.n_samples for song in songs) / BATCH_SAMPLES)
     calls = [(batch, sources, ordered, window, hop) for batch in batches]
     rows = []
-    with tqdm(total=len(songs), desc=f"scoring {method}", unit="segment") as progress:
-        # a worker takes seconds to start: not for less than a full batch
-        for batch, result in zip(batches, in_workers(_score_batch, calls, at_most=full), strict=True):
+    with (
+        threadpool_limits(1),  # of each of the threads, which are one a core
+        tqdm(total=len(songs), desc=f"scoring {method}", unit="segment") as progress,
+    ):
+        for batch, result in zip(batches, in_workers(_score_batch, calls, "threading"), strict=True):
             rows += result
             progress.update(len(batch))
     table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name not in ("task", "method")])

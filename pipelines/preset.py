@@ -75,6 +75,9 @@ def _run(run: list[str], lock: int) -> int:
 @command
 def main() -> None:
     arguments = sys.argv[1:]
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        return
     if not arguments or (len(arguments) > 1 and (arguments[1] != "--" or len(arguments) == 2)):
         _usage()
     file, run = arguments[0], arguments[2:]

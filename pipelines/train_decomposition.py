@@ -159,8 +159,12 @@ def make_job(
     validation: LatentStore,
     groups: np.ndarray | None,
     turn: int = 0,
+    guidance: str = "blind",
 ) -> Job:
-    """The training of `model`, guided by `groups` where `params` say so, in one of the `rounds`: `turn` counts them."""
+    """The training of `model`, guided by `groups` where `params` say so, in one of the `rounds`: `turn` counts them.
+
+    `guidance` says what the groups are, so that no training goes on where one with others was killed.
+    """
     optim = params.decomposition.optim
     length = min(optim.crop, training.frames)
     held_out = crops(
@@ -197,7 +201,12 @@ def make_job(
         optim=optim,
         steps=steps,
         seed=params.seed,
-        identity={"setting": setting.to_config(), "latents": training.meta, "round": turn},
+        identity={
+            "setting": setting.to_config(),
+            "latents": training.meta,
+            "round": turn,
+            "guidance": guidance,
+        },
         cpu_bfloat16=True,
         noise=lambda batch, progress: (batch[0], *model.draw_noise(batch[0], progress), *batch[1:]),
     )
@@ -215,24 +224,34 @@ def train_rounds(
     training: LatentStore,
     validation: LatentStore,
     codec: Codec,
-    groups: np.ndarray | None = None,
+    segments: SegmentStore,
+    true_groups: np.ndarray | None = None,
 ) -> tuple[list[Job], list[dict]]:
     """All `rounds`, one after the other: their trainings, of which the last one's module counts, and the history.
 
-    `groups`, as `guess` returns them, guide the first round in the grouping's place.
+    Parameters
+    ----------
+    params, setting, training, validation, codec
+        Of the run.
+    segments
+        Those that `training` holds latents of.
+    true_groups : float16[segments, n, channels, frames], optional
+        For a study of what better guidance could reach, which is no unsupervised training: what guides the first
+        round in the place of what `guess` finds.
     """
     device = default_device()
     model: DecompositionModel | None = None
+    groups, guidance = (None, "blind") if true_groups is None else (true_groups, "true sources")
     jobs: list[Job] = []
     history: list[dict] = []
     for turn in range(params.decomposition.rounds):
         torch.manual_seed(params.seed)
         last, model = model, setting.build()
         if last is not None:
-            groups = guess_again(last.cpu(), codec, SegmentStore("segments", "train"))
+            groups = guess_again(last.cpu(), codec, segments)
         elif params.decomposition.guided and groups is None:
             groups = guess(params, training, model.power)
-        jobs.append(make_job(params, model, setting, training, validation, groups, turn))
+        jobs.append(make_job(params, model, setting, training, validation, groups, turn, guidance))
         fit_threads(model)
         history += later(train(jobs[-1], device), history)
     return jobs, history
@@ -246,7 +265,8 @@ def main() -> None:
         open_latents("latents", split, codec, params.sources) for split in ("train", "validation")
     )
     setting = make_setting(params, training.meta)
-    jobs, history = train_rounds(params, setting, training, validation, codec)
+    segments = SegmentStore("segments", "train")
+    jobs, history = train_rounds(params, setting, training, validation, codec, segments)
     *earlier, job = jobs
     what = "decomposition model: encoders and shared denoiser"
     save_training(

@@ -72,10 +72,12 @@ def group(
         A struck component first, then from low to high; their magnitudes add up to the mixture's.
     """
     magnitudes = mixtures.astype(np.float32) ** (1 / power)
-    jobs = (joblib.delayed(struck_share)(each) for each in magnitudes)
-    percussive = np.stack(joblib.Parallel(prefer="threads", n_jobs=-1)(jobs))
-    shares = recurring_shares(magnitudes, np.array(songs), percussive, n_components, struck, how, seed)
+    percussive = None
     if struck:
+        jobs = (joblib.delayed(struck_share)(each) for each in magnitudes)
+        percussive = np.stack(joblib.Parallel(prefer="threads", n_jobs=-1)(jobs))
+    shares = recurring_shares(magnitudes, np.array(songs), percussive, n_components, how, seed)
+    if percussive is not None:
         rest = shares[:, 1:] / np.maximum(shares[:, 1:].sum(axis=1, keepdims=True), TINY)
         filtered = np.concatenate([percussive[:, None], (1 - percussive[:, None]) * rest], axis=1)
         shares = (shares + filtered) / 2
@@ -127,9 +129,8 @@ def name_components(sources: list[str], components: np.ndarray) -> list[str] | N
 def recurring_shares(
     magnitudes: np.ndarray,
     songs: np.ndarray,
-    percussive: np.ndarray,
+    percussive: np.ndarray | None,
     n_components: int,
-    struck: bool,
     how: GroupingParams,
     seed: int,
 ) -> np.ndarray:
@@ -137,14 +138,15 @@ def recurring_shares(
 
     Parameters
     ----------
-    magnitudes, percussive : float32[n_mixtures, bands, frames]
-        The mixtures and how struck each place of them is, in [0, 1].
+    magnitudes : float32[n_mixtures, bands, frames]
+        The mixtures.
     songs : str[n_mixtures]
         Which song each mixture is of.
+    percussive : float32[n_mixtures, bands, frames] or None
+        How struck each place of them is, in [0, 1]; with it, the first component is the most struck cluster of all
+        songs' spectra.
     n_components
         Number of clusters.
-    struck
-        Whether the first component is the most struck cluster of all songs' spectra.
     how
         The others cluster.
     seed
@@ -157,22 +159,25 @@ def recurring_shares(
     """
     device = default_device()
     factors: list[tuple[slice, Tensor, Tensor]] = []
-    found: dict[str, list[np.ndarray]] = {"timbre": [], "height": [], "struck": [], "song": []}
+    found: dict[str, list[np.ndarray]] = {"timbre": [], "height": [], "song": []}
+    struck: list[np.ndarray] = []
     starts = [(restart, i) for restart in range(RESTARTS) for i in range(0, len(magnitudes), BATCH)]
     for restart, i in tqdm(starts, desc="grouping mixtures", unit="batch", disable=not is_first()):
         at = slice(i, i + BATCH)
         generator = torch.Generator().manual_seed(seed * RESTARTS + restart)
-        part, places = (torch.from_numpy(each[at]).to(device) for each in (magnitudes, percussive))
+        part = torch.from_numpy(magnitudes[at]).to(device)
         spectra, activations = factorise(part, SPECTRA, UPDATES, generator)
-        found["struck"].append(_struck(part, places, spectra, activations).cpu().numpy().ravel())
+        if percussive is not None:
+            places = torch.from_numpy(percussive[at]).to(device)
+            struck.append(_struck(part, places, spectra, activations).cpu().numpy().ravel())
         factors.append((at, spectra.cpu(), activations.cpu()))
         found["timbre"].append(_timbre(spectra.cpu().numpy()).reshape(-1, CEPSTRUM.stop - 1))
         found["height"].append(_height(spectra).cpu().numpy().ravel())
         found["song"].append(np.repeat(songs[at], SPECTRA))
     labels = cluster(
         **{name: np.concatenate(parts) for name, parts in found.items()},
+        struck=np.concatenate(struck) if struck else None,
         n_components=n_components,
-        has_struck=struck,
         how=how,
         seed=seed,
     )
@@ -190,10 +195,9 @@ def recurring_shares(
 def cluster(
     timbre: np.ndarray,
     height: np.ndarray,
-    struck: np.ndarray,
+    struck: np.ndarray | None,
     song: np.ndarray,
     n_components: int,
-    has_struck: bool,
     how: GroupingParams,
     seed: int,
 ) -> np.ndarray:
@@ -203,14 +207,14 @@ def cluster(
     ----------
     timbre : float32[n, 12]
         Cepstral coefficients.
-    height, struck : float32[n]
-        The spectra's centre of gravity, and how struck they are; all features are scaled here.
+    height : float32[n]
+        The spectra's centre of gravity; all features are scaled here.
+    struck : float32[n] or None
+        How struck they are; None if no cluster is the struck one.
     song : str[n]
         Which song each spectrum is of.
     n_components
         How many clusters a song has.
-    has_struck
-        Whether one of these is the struck one.
     how
         The others cluster: within each song or all together, by timbre alone or by height too.
     seed
@@ -231,15 +235,15 @@ def cluster(
         means = np.bincount(found, order, n) / np.maximum(np.bincount(found, minlength=n), 1)
         return np.argsort(np.argsort(means))[found]
 
-    labels = np.zeros(len(timbre), dtype=int)
-    timbre, height, struck = scaled(timbre), scaled(height), scaled(struck)
-    if has_struck:
-        labels = clusters([timbre, struck], 2, -struck)
-    others = n_components - has_struck
+    timbre, height = scaled(timbre), scaled(height)
+    labels, first = np.zeros(len(timbre), dtype=int), 0
+    if struck is not None:
+        labels, first = clusters([timbre, scaled(struck)], 2, -struck), 1
+    others = n_components - first
     if others > 1:
         parts = song if how.within == "song" else np.zeros_like(song)
         for part in np.unique(parts):
-            at = (parts == part) & (labels == has_struck)
+            at = (parts == part) & (labels == first)
             if at.sum() > others:
                 features = [timbre[at], height[at]] if how.height else [timbre[at]]
                 labels[at] += clusters(features, others, height[at])

@@ -199,7 +199,7 @@ class IadbParams(Section):
     """Iterative alpha-(de)blending: `c` predicts the clean latent, `d` its difference from the noise.
 
     `alpha_zero_share` of the training draws have alpha = 0 (pure noise in); the rest are uniform. For the
-    `alpha_zero_first` share of the training, from its start, all draws have.
+    `alpha_zero_first` share of the training, from its start, all of them have alpha = 0.
     """
 
     variant: Literal["c", "d"]

@@ -17,7 +17,6 @@ def in_workers(
     function: Callable,
     arguments: Sequence[tuple],
     kind: Literal["loky", "threading"] = "loky",
-    at_most: int | None = None,
 ) -> Iterator[Any]:
     """Yield `function(*each)` for each of `arguments`, in their order.
 
@@ -36,8 +35,6 @@ def in_workers(
         Of each call.
     kind
         `loky`: processes of one thread each. `threading`: for work that releases the interpreter's lock.
-    at_most
-        How many at once on this machine; None is one a core. One is called in this process.
 
     Raises
     ------
@@ -53,7 +50,7 @@ def in_workers(
                 return
             yield function, each
 
-    n_calls = min(len(arguments), at_most or len(arguments))
+    n_calls = len(arguments)
     executor = read_executor()
     if executor.backend == "dask" and executor.scheduler and n_calls > 1:
         results = over_cluster(executor.scheduler, _attempt, tasks())

@@ -256,7 +256,13 @@ def ablation_runs(ablation: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def rank_correlation(runs: pd.DataFrame) -> float:
-    """Spearman's correlation of the consistency of remixes with SI-SDR over trainings; NaN for fewer than three."""
-    pairs = runs[["consistency", "si_sdr"]].dropna()
-    enough = len(pairs) > 2 and bool((pairs.nunique() > 1).all())
-    return pairs["consistency"].corr(pairs["si_sdr"], method="spearman") if enough else np.nan
+    """Spearman's correlation of the consistency of remixes with SI-SDR over trainings; NaN for fewer than three.
+
+    The mean over seeds, weighted by their trainings: those of one seed alone are measured on the same remixes.
+    """
+    found, weights = [], []
+    for _, mine in runs[["seed", "consistency", "si_sdr"]].dropna().groupby("seed"):
+        if len(mine) > 2 and (mine[["consistency", "si_sdr"]].nunique() > 1).all():
+            found.append(mine["consistency"].corr(mine["si_sdr"], method="spearman"))
+            weights.append(len(mine))
+    return float(np.average(found, weights=weights)) if found else np.nan

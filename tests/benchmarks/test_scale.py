@@ -35,7 +35,7 @@ def test_the_gpu_s_hours_are_its_steps_and_the_rate_at_which_it_took_them(page):
     assert lines["decomposition model, from measured steps"] == ("0.1 s × 416,500 steps", "11.6 h")
     rate = 3 * 0.01 * 64 / 0.1
     assert lines["prior"][1] == f"{3 * 0.001 * 416_500 * 64 / rate / 3600:.1f} h"
-    assert lines["of that on the GPU"][1] == "2.0 GB"
+    assert lines["its tensors on a GPU"][1] == "2.0 GB"
 
 
 def test_a_missing_step_of_the_gpu_is_named(page, tmp_path):

@@ -1,8 +1,10 @@
 """The whole graph at the smoke setting, in a copy of the project."""
 
 import json
+import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 
@@ -23,8 +25,11 @@ def run(folder, *command, check=True):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
+    """The smoke run; what `.ci/run` ran of it just before, with the same code, comes from the DVC cache that it names."""
     folder = tmp_path_factory.mktemp("project")
     copy_project(folder)
+    if "SMOKE_CACHE" in os.environ:
+        shutil.copytree(os.environ["SMOKE_CACHE"], folder / ".dvc/cache")
     run(folder, sys.executable, "-m", "pipelines.preset", "params/smoke.yaml")
     run(folder, "dvc", "repro")
     return folder

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from pipelines import data, latents, segments, train_decomposition
+from pipelines.preset import merge
 from pipelines.train_decomposition import REMIX_DB, guess_again, remix, remix_consistency
 from tests.conftest import ROOT
 from ucr.decomposition import load_decomposition
-from ucr.params import load_params
+from ucr.params import check_params, load_params, read_yaml
 from ucr.segments import SegmentStore
 
 
@@ -84,3 +85,34 @@ def test_a_second_round_is_guided_by_the_first(project):
     mixtures = codec.encode(torch.from_numpy(np.stack([each.mixture for each in store])))
     assert guesses.shape == (len(store), 2, *mixtures.shape[1:])
     assert (model.compose(guesses) - mixtures).norm() < 0.2 * mixtures.norm()
+
+
+class Mixtures:
+    """Stands for a latent store: noise of two tracks."""
+
+    names = ("Track00001_0", "Track00001_1", "Track00002_0")
+
+    def __len__(self):
+        return len(self.names)
+
+    def mixture(self, index):
+        return np.random.default_rng(index).random((16, 40), np.float32)
+
+
+def test_the_grouping_is_told_the_songs_and_how_to_cluster(monkeypatch):
+    told = {}
+
+    def group(mixtures, songs, power, n_components, struck, how, seed):
+        told.update(n=len(mixtures), songs=songs, struck=struck, how=how, seed=seed)
+
+    monkeypatch.setattr(train_decomposition, "group", group)
+    params = check_params(
+        merge(
+            read_yaml(ROOT / "params.yaml"), {"seed": 7, "decomposition": {"grouping": {"within": "split"}}}
+        )
+    )
+    train_decomposition.guess(params, Mixtures(), 0.5)
+    assert told["songs"] == ["Track00001", "Track00001", "Track00002"]
+    assert (told["n"], told["struck"], told["seed"]) == (3, True, 7)
+    assert told["how"] == params.decomposition.grouping
+    assert told["how"].within == "split"

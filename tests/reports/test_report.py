@@ -248,7 +248,7 @@ def test_what_was_made_of_a_song_says_how(made):
 
 def test_the_label_free_figure_is_compared_with_the_scores(made):
     page = made[2]
-    assert page.has("drums+bass 0.80 over 9 trainings")
+    assert page.has("drums+bass 1.00 over 9 trainings")
     assert page.data("chart-data")["ablation"]["runs"][0]["si_sdr"] == 5
 
 

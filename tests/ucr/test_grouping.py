@@ -62,7 +62,6 @@ def test_the_struck_cluster_comes_first_then_the_others_by_height(within):
         struck=np.where(kinds == 0, 0.9, 0.1) + rng.normal(0, 0.02, 120),
         song=songs,
         n_components=3,
-        has_struck=True,
         how=GroupingParams(within=within, height=True),
         seed=0,
     )
@@ -77,10 +76,9 @@ def test_height_decides_only_where_it_is_asked_for(height):
     labels = cluster(
         timbre=np.column_stack([sounds + rng.normal(0, 0.2, 80), *np.zeros((11, 80))]),
         height=5.0 + 20.0 * places + sounds,
-        struck=np.zeros(80),
+        struck=None,
         song=np.full(80, "a"),
         n_components=2,
-        has_struck=False,
         how=GroupingParams(height=height),
         seed=0,
     )
