@@ -25,7 +25,7 @@ def run(folder, *command, check=True):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """The smoke run; what `.ci/run` ran of it just before, with the same code, comes from the DVC cache that it names."""
+    """The smoke run; what `.ci/run` ran of it just before, with this code, comes from the DVC cache that it names."""
     folder = tmp_path_factory.mktemp("project")
     copy_project(folder)
     if "SMOKE_CACHE" in os.environ:
