@@ -1,7 +1,11 @@
-"""SI-SDR of methods on folders of real stems: `python -m benchmarks.clips FOLDER METHOD...`.
+"""SI-SDR and SI-SIR of methods on folders of real stems -> benchmarks/clips.csv.
 
-FOLDER holds one folder a clip, with a WAV of each source in it; the mixture is the mean of the sources.
-Methods are those of `params.yaml`, with their options and, for trained ones, the weights that they need.
+    python -m benchmarks.clips FOLDER METHOD...
+
+FOLDER holds one folder a clip, with a WAV of each source in it; the mixture is the mean of the sources. Where every
+clip has a SOURCE_estimate.wav too, as the paper's authors publish them, these are scored as they are and as ratio
+masks on the mixture. Methods are those of `params.yaml`, with their options and, for trained ones, the weights that
+they need.
 """
 
 from __future__ import annotations
@@ -13,18 +17,36 @@ import numpy as np
 import pandas as pd
 
 from baselines.base import load_method
+from baselines.ucr_masked import masked
 from eval.scores import si_scores
 from ucr.errors import UserError, command
-from ucr.files import read_audio
+from ucr.files import read_audio, write_csv
 from ucr.params import Params, load_params
 
+TABLE = Path("benchmarks/clips.csv")
+METRICS = ("si_sdr", "si_sir")
+ESTIMATE = "_estimate"
 
-def read_clip(folder: Path, params: Params) -> np.ndarray:
-    """The true sources of a clip: float32[n_sources, n_samples] at the segments' rate, mono."""
+
+def read_clip(folder: Path, params: Params, ending: str = "") -> np.ndarray:
+    """The sources of a clip, or its estimates, mono at the segments' rate: float32[n_sources, n_samples]."""
     rate = params.segments.sample_rate
-    sources = [read_audio(folder / f"{name}.wav", rate)[0].mean(axis=0) for name in params.sources]
+    sources = [read_audio(folder / f"{name}{ending}.wav", rate)[0].mean(axis=0) for name in params.sources]
     length = min(len(source) for source in sources)
     return np.stack([source[:length] for source in sources])
+
+
+def scored(
+    name: str, clip: str, sources: np.ndarray, estimates: np.ndarray, params: Params, ordered: bool = False
+) -> list[dict[str, object]]:
+    """One row a source."""
+    mixture = sources.mean(axis=0)
+    scores = si_scores(sources[None], estimates[None], mixture[None], ordered=ordered)
+    return [
+        {"method": name, "clip": clip, "source": source}
+        | {metric: round(float(scores[metric][0, i]), 3) for metric in METRICS}
+        for i, source in enumerate(params.sources)
+    ]
 
 
 def measure(name: str, clips: dict[str, np.ndarray], params: Params) -> list[dict[str, object]]:
@@ -32,14 +54,27 @@ def measure(name: str, clips: dict[str, np.ndarray], params: Params) -> list[dic
     meta, method = load_method(name, params)
     rate, rows = params.segments.sample_rate, []
     for clip, sources in clips.items():
-        mixture = sources.mean(axis=0)
         oracle = sources if meta.kind == "oracle" else None
-        estimates = method.separate(mixture, rate, len(sources), oracle)
-        values = si_scores(sources[None], estimates[None], mixture[None], ordered=meta.labelled)["si_sdr"][0]
-        rows += [
-            {"method": name, "clip": clip, "source": source, "si_sdr": value}
-            for source, value in zip(params.sources, values, strict=True)
-        ]
+        estimates = method.separate(sources.mean(axis=0), rate, len(sources), oracle)
+        rows += scored(name, clip, sources, estimates, params, meta.labelled)
+    return rows
+
+
+def measure_given(folder: Path, clips: dict[str, np.ndarray], params: Params) -> list[dict[str, object]]:
+    """The same of the estimates that lie beside the sources, if they do."""
+    if not all(
+        (folder / clip / f"{name}{ESTIMATE}.wav").is_file() for clip in clips for name in params.sources
+    ):
+        return []
+    rows = []
+    for clip, sources in clips.items():
+        estimates = read_clip(folder / clip, params, ESTIMATE)
+        length = min(estimates.shape[1], sources.shape[1])
+        sources, estimates = sources[:, :length], estimates[:, :length]
+        rows += scored("estimates there", clip, sources, estimates, params)
+        rows += scored(
+            "estimates there, as masks", clip, sources, masked(sources.mean(axis=0), estimates), params
+        )
     return rows
 
 
@@ -56,9 +91,12 @@ def main() -> None:
         each.name: read_clip(each, params) for each in sorted(arguments.folder.iterdir()) if each.is_dir()
     }
     rows = [row for name in arguments.methods for row in measure(name, clips, params)]
-    table = pd.DataFrame(rows).pivot(index="method", columns=["clip", "source"], values="si_sdr")
-    table[("mean", "")] = table.mean(axis=1)
-    print(table.sort_values(("mean", ""), ascending=False).round(1).to_string())
+    table = pd.DataFrame(rows + measure_given(arguments.folder, clips, params))
+    write_csv(TABLE, table)
+    for metric in METRICS:
+        wide = table.pivot(index="method", columns=["clip", "source"], values=metric)
+        wide[("mean", "")] = wide.mean(axis=1)
+        print(metric, wide.sort_values(("mean", ""), ascending=False).round(1).to_string(), sep="\n")
 
 
 if __name__ == "__main__":

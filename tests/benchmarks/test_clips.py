@@ -1,0 +1,41 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import clips
+from ucr.files import write_audio
+
+RATE = 24000
+
+
+@pytest.fixture
+def folder(project, monkeypatch):
+    """Two clips of noise with estimates that leak, in a project of its own."""
+    root = project()
+    (root / "segments").mkdir()
+    for clip in "12":
+        drums, bass = np.random.default_rng(int(clip)).normal(0, 0.1, (2, 3 * RATE)).astype(np.float32)
+        given = {"drums": drums, "bass": bass, "drums_estimate": drums + 0.1 * bass, "bass_estimate": bass}
+        for name, audio in given.items():
+            write_audio(root / "clips" / clip / f"{name}.wav", audio, RATE)
+    monkeypatch.setattr("sys.argv", ["clips", str(root / "clips"), "hpss"])
+    return root
+
+
+def test_methods_and_the_estimates_that_are_there_are_scored(folder, capsys):
+    clips.main()
+    table = pd.read_csv(folder / clips.TABLE, dtype={"clip": str}).set_index(["method", "clip", "source"])
+    assert set(table.index.get_level_values("method")) == {
+        "hpss",
+        "estimates there",
+        "estimates there, as masks",
+    }
+    assert table.loc[("estimates there", "1", "drums"), "si_sir"] == pytest.approx(20, abs=0.5)
+    assert table.loc[("estimates there, as masks", "2", "bass"), "si_sdr"] > 3
+    assert "hpss" in capsys.readouterr().out
+
+
+def test_without_estimates_the_methods_alone_are_scored(folder):
+    (folder / "clips" / "2" / "bass_estimate.wav").unlink()
+    clips.main()
+    assert set(pd.read_csv(folder / clips.TABLE)["method"]) == {"hpss"}
