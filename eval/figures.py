@@ -262,7 +262,7 @@ def draw_ablation(runs: pd.DataFrame, folder: Path) -> Drawing:
     counts = [runs.loc[runs["task"] == task, "variant"].nunique() for task in tasks]
     with _saving(folder, "ablation") as save:
         figure, axes = plt.subplots(
-            len(tasks), 1, sharex=True, squeeze=False, height_ratios=counts,
+            len(tasks), 1, squeeze=False, height_ratios=counts,
             figsize=(6.2, 0.3 * sum(counts) + 0.55 * len(tasks) + 0.5),
         )  # fmt: skip
         for task, axis in zip(tasks, axes[:, 0], strict=True):

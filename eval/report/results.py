@@ -238,7 +238,8 @@ def cost_columns(cost: pd.DataFrame | None) -> list[str]:
 
 
 def ablation_runs(ablation: pd.DataFrame | None) -> pd.DataFrame:
-    """Trainings of the ablation that have scores, one a row: task, variant, seed and what was measured.
+    """Trainings of the ablation that have scores, one a row, the best variant of a task first: task, variant, seed and
+    what was measured.
 
     Returns
     -------
@@ -252,7 +253,15 @@ def ablation_runs(ablation: pd.DataFrame | None) -> pd.DataFrame:
         columns = [name for name in map(str, ablation) if name.startswith(f"{metric}_")]
         if columns:
             runs[metric] = ablation[columns].apply(pd.to_numeric, errors="coerce").mean(axis=1)
-    return runs.dropna(subset="si_sdr") if "si_sdr" in runs else pd.DataFrame()
+    if "si_sdr" not in runs:
+        return pd.DataFrame()
+    runs = runs.dropna(subset="si_sdr")
+    mean = runs.groupby(["task", "variant"])["si_sdr"].transform("mean")
+    return (
+        runs.assign(mean=mean)
+        .sort_values(["task", "mean", "seed"], ascending=[True, False, True])
+        .drop(columns="mean")
+    )
 
 
 def rank_correlation(runs: pd.DataFrame) -> float:

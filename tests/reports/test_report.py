@@ -249,7 +249,8 @@ def test_what_was_made_of_a_song_says_how(made):
 def test_the_label_free_figure_is_compared_with_the_scores(made):
     page = made[2]
     assert page.has("drums+bass 1.00 over 9 trainings")
-    assert page.data("chart-data")["ablation"]["runs"][0]["si_sdr"] == 5
+    runs = page.data("chart-data")["ablation"]["runs"]
+    assert [run["si_sdr"] for run in runs if run["seed"] == 0] == [9, 7, 5]  # the best variant first
 
 
 def test_published_examples_are_heard_where_the_user_has_them(tree, without_figures, tmp_path):
