@@ -1,14 +1,14 @@
 """Primitive grouping: a blind first guess at the components of mixtures, from how music's spectra move.
 
-Two cues are averaged. Struck sounds spread along frequency and sustained ones along time, so that median
-filters part them (Fitzgerald, *Harmonic/percussive separation using median filtering*, DAFx 2010). And
-a sound recurs with its spectrum: non-negative matrix factorisation finds such spectra, which cluster
-by timbre (Spiertz & Gnann, *Source-filter based clustering for monaural blind source separation*, DAFx
-2009): struck ones over all mixtures at once, so that a component is the same kind of sound in every one, the
-others, as `GroupingParams` say, within each song, where fewer sounds are to be told apart, by height too (streams
-form by register, Bregman, *Auditory Scene Analysis*, 1990), and low ones come first. An
-ensemble of such cues can teach a network that then exceeds them (Seetharaman, Wichern, Le Roux & Pardo,
-*Bootstrapping deep music separation from primitive auditory grouping principles*, ICASSP 2019).
+Two cues are averaged, or one of them is taken, as `GroupingParams` say. Struck sounds spread along frequency and
+sustained ones along time, so that median filters part them (Fitzgerald, *Harmonic/percussive separation using median
+filtering*, DAFx 2010). And a sound recurs with its spectrum: non-negative matrix factorisation finds such spectra,
+which cluster by timbre (Spiertz & Gnann, *Source-filter based clustering for monaural blind source separation*, DAFx
+2009): struck ones over all mixtures at once, so that a component is the same kind of sound in every one, the others
+within each song, where fewer sounds are to be told apart, by height too (streams form by register, Bregman,
+*Auditory Scene Analysis*, 1990), and low ones come first. An ensemble of such cues can teach a network that then
+exceeds them (Seetharaman, Wichern, Le Roux & Pardo, *Bootstrapping deep music separation from primitive auditory
+grouping principles*, ICASSP 2019).
 
 Everything comes from mixtures alone. The sizes below were chosen where the two cues agree most, which
 takes no true source.
@@ -80,7 +80,7 @@ def group(
     if percussive is not None:
         rest = shares[:, 1:] / np.maximum(shares[:, 1:].sum(axis=1, keepdims=True), TINY)
         filtered = np.concatenate([percussive[:, None], (1 - percussive[:, None]) * rest], axis=1)
-        shares = (shares + filtered) / 2
+        shares = {"filters": filtered, "clusters": shares, "both": (shares + filtered) / 2}[how.cues]
     return ((shares * magnitudes[:, None]) ** power).astype(np.float16)
 
 

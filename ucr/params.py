@@ -208,9 +208,11 @@ class IadbParams(Section):
 
 
 class GroupingParams(Section):
-    """Where the spectra of what is not struck cluster: `within` each `song` or a whole `split`, by timbre alone or,
-    with `height`, by how high they lie too."""
+    """What tells struck sounds from others: median `filters`, `clusters` of spectra or the mean of `both`. And where
+    the spectra of the others cluster: `within` each `song` or a whole `split`, by timbre alone or, with `height`, by
+    how high they lie too."""
 
+    cues: Literal["filters", "clusters", "both"] = "both"
     within: Literal["song", "split"] = "song"
     height: bool = True
 

@@ -30,6 +30,16 @@ def test_the_median_filters_alone_tell_them_apart(mixtures):
     assert share[21, 70] < 0.01
 
 
+def test_both_cues_are_the_mean_of_the_two(mixtures):
+    shares = {
+        cues: group(mixtures, SONGS, 1.0, 2, struck=True, how=GroupingParams(cues=cues)).astype(np.float32)
+        for cues in ("filters", "clusters", "both")
+    }
+    np.testing.assert_allclose(shares["both"], (shares["filters"] + shares["clusters"]) / 2, atol=2e-3)
+    np.testing.assert_allclose(shares["filters"][0, 0], struck_share(mixtures[0]) * mixtures[0], atol=2e-3)
+    assert np.abs(shares["filters"] - shares["clusters"]).max() > 0.05
+
+
 @pytest.mark.parametrize("n_components", [2, 3, 4])
 @pytest.mark.parametrize("struck", [True, False])
 def test_magnitudes_add_up_to_the_mixture(n_components, struck):
