@@ -18,6 +18,9 @@
     return unit ? `${label} (${unit})` : label;
   };
   const margin = (names) => 14 + 7.2 * Math.max(...names.map((name) => Math.min(name.length, 24)));
+  const LETTER = 6.6; // width of an average one
+  const NAMED = 8; // variants that find room for their names among the dots
+  const roomFor = (names, most) => Math.min(14 + LETTER * Math.max(2, ...names.map((name) => name.length)), most);
   const digits = (value) => (value === null ? "–" : value.toFixed(2).replace("-", "−"));
 
   const short = (value) => {
@@ -263,19 +266,19 @@
 
   function ablation(area, { metric }) {
     const runs = data.ablation.runs.filter((run) => run[metric] !== null);
-    const domain = extent(runs.map((run) => run[metric]));
-    const left = margin(unique(runs.map((run) => run.variant)));
     panels(area, unique(runs.map((run) => run.task)), (task, width) => {
       const mine = runs.filter((run) => run.task === task);
       const variants = unique(mine.map((run) => run.variant));
+      const left = roomFor(variants, 0.55 * width);
+      const letters = Math.floor((left - 14) / LETTER);
       return Plot.plot({
         ariaLabel: `${metricLabel(metric)} by variant, ${task}`,
         ...AXIS,
         width,
         height: 28 * variants.length + 60,
         marginLeft: left,
-        x: { domain, label: `${metricLabel(metric)}, mean over sources`, grid: true },
-        y: { domain: variants, label: null, tickSize: 0, padding: 0.35 },
+        x: { domain: extent(mine.map((run) => run[metric])), label: `${metricLabel(metric)}, mean over sources`, grid: true },
+        y: { domain: variants, label: null, tickSize: 0, padding: 0.35, tickFormat: (name) => (name.length > letters ? `${name.slice(0, letters - 1)}…` : name) },
         marks: [
           Plot.dot(mine, { x: metric, y: "variant", fill: "var(--muted)", fillOpacity: 0.6, r: 4 }),
           Plot.tickX(mine, Plot.groupY({ x: "mean" }, { x: metric, y: "variant", stroke: "var(--accent)", strokeWidth: 3 })),
@@ -285,19 +288,19 @@
     });
   }
 
-  // A dot a training, those of a variant joined; its name stands at the middle one.
+  // A dot a training, those of a variant joined; where there are few, its name stands at the middle one.
   function criterion(area, { metric }) {
     const runs = data.ablation.runs.filter((run) => run[metric] !== null && run.consistency !== null);
     panels(area, unique(runs.map((run) => run.task)), (task, width) => {
       const mine = runs.filter((run) => run.task === task);
       const groups = Array.from(d3.group(mine, (run) => run.variant).values(), (group) => d3.sort(group, (run) => run.consistency));
-      const middles = groups.map((group) => group[group.length >> 1]);
+      const middles = groups.length > NAMED ? [] : groups.map((group) => group[group.length >> 1]);
       const options = {
         ariaLabel: `${metricLabel(metric)} of each training against the consistency of its remixes, ${task}`,
         ...AXIS,
         width,
         height: 400,
-        marginRight: 110,
+        marginRight: roomFor(middles.map((run) => run.variant), 0.4 * width),
         x: { domain: extent(mine.map((run) => run.consistency)), label: "remix consistency (dB), without true sources", grid: true },
         y: { domain: extent(mine.map((run) => run[metric])), label: `${metricLabel(metric)}, mean over sources`, grid: true },
         marks: [
