@@ -126,11 +126,8 @@ def guess(params: Params, store: LatentStore, power: float) -> np.ndarray:
     """A blind grouping of every mixture of a split: float16[segments, n, channels, frames]."""
     mixtures = np.stack([store.mixture(i) for i in range(len(store))])
     songs = [track_of(name) for name in store.names]
-    return group(
-        *(mixtures, songs, power, len(params.sources), "drums" in params.sources),
-        params.decomposition.grouping,
-        params.seed,
-    )
+    how, struck = params.decomposition.grouping, "drums" in params.sources
+    return group(mixtures, songs, power, len(params.sources), struck, how, params.seed)
 
 
 def guess_again(model: DecompositionModel, codec: Codec, segments: SegmentStore) -> np.ndarray:

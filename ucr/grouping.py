@@ -62,7 +62,7 @@ def group(
     struck
         Whether one of them is struck (drums); without, the median filters and struck spectra have no say.
     how
-        The others cluster: within each song or all together, by timbre alone or by height too.
+        Which cues tell struck sounds from the others, and how these cluster.
     seed
         Of the factorisations' starts and of the clustering.
 
@@ -148,7 +148,7 @@ def recurring_shares(
     n_components
         Number of clusters.
     how
-        The others cluster.
+        The others cluster: `within` and `height` count here.
     seed
         Of the starts and of the clustering.
 

@@ -17,10 +17,9 @@
     const { label, unit } = data.metrics[metric] ?? { label: metric, unit: "dB" };
     return unit ? `${label} (${unit})` : label;
   };
-  const margin = (names) => 14 + 7.2 * Math.max(...names.map((name) => Math.min(name.length, 24)));
-  const LETTER = 6.6; // width of an average one
+  const LETTER = 7.2; // width of a wide one
+  const margin = (names, most = 14 + 24 * LETTER) => Math.min(14 + LETTER * Math.max(0, ...names.map((name) => name.length)), most);
   const NAMED = 8; // variants that find room for their names among the dots
-  const roomFor = (names, most) => Math.min(14 + LETTER * Math.max(2, ...names.map((name) => name.length)), most);
   const digits = (value) => (value === null ? "–" : value.toFixed(2).replace("-", "−"));
 
   const short = (value) => {
@@ -269,7 +268,7 @@
     panels(area, unique(runs.map((run) => run.task)), (task, width) => {
       const mine = runs.filter((run) => run.task === task);
       const variants = unique(mine.map((run) => run.variant));
-      const left = roomFor(variants, 0.55 * width);
+      const left = margin(variants, 0.55 * width);
       const letters = Math.floor((left - 14) / LETTER);
       return Plot.plot({
         ariaLabel: `${metricLabel(metric)} by variant, ${task}`,
@@ -300,7 +299,7 @@
         ...AXIS,
         width,
         height: 400,
-        marginRight: roomFor(middles.map((run) => run.variant), 0.4 * width),
+        marginRight: margin(middles.map((run) => run.variant), 0.4 * width),
         x: { domain: extent(mine.map((run) => run.consistency)), label: "remix consistency (dB), without true sources", grid: true },
         y: { domain: extent(mine.map((run) => run[metric])), label: `${metricLabel(metric)}, mean over sources`, grid: true },
         marks: [
