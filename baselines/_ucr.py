@@ -12,7 +12,7 @@ from ucr.codecs import Codec
 from ucr.decomposition import DecompositionModel, load_decomposition
 from ucr.errors import UserError
 from ucr.params import Params
-from ucr.weights import tasks
+from ucr.weights import tasks, weights_of
 
 PAPER = "Bindi & Esling, Unsupervised Composable Representations for Audio, ISMIR 2024"
 
@@ -63,8 +63,8 @@ class Pretrained(Decomposition):
     missing = ""
 
     def load(self, needs: Path, params: Params) -> None:
-        if params.task in tasks(needs):
-            super().load(needs / params.task, params)
+        if weights := weights_of(params.task, needs):
+            super().load(weights, params)
         else:
             self.missing = f"{needs} has no weights for {params.task}, only for {', '.join(tasks(needs))}"
 

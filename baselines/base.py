@@ -9,7 +9,7 @@ import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 NOT_METHODS = {"__init__", "base"}
+Kind = Literal["oracle", "bound", "blind", "supervised", "ours"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Meta:
         The method's name: its file's, its key's under `methods` in `params.yaml`.
     kind
         `oracle` sees the true sources, `bound` separates nothing, `blind` learns nothing, `supervised`
-        was trained on true sources, `ours` was trained on mixtures only.
+        was trained on true sources, `ours` learnt to separate from mixtures only; a codec of its own may
+        have learnt from any sound.
     paper
         Author, title, year and venue of where the method comes from.
     summary
@@ -42,7 +44,7 @@ class Meta:
     """
 
     name: str
-    kind: Literal["oracle", "bound", "blind", "supervised", "ours"]
+    kind: Kind
     paper: str
     summary: str
     licence: str = "MIT"
@@ -100,6 +102,16 @@ class Baseline(ABC):
         return np.stack([self.separate(mixture, sample_rate, n_sources) for mixture in mixtures])
 
 
+def check_estimates(estimates: np.ndarray, *shape: int) -> None:
+    """Raise `ValueError` for what a method returned if it is not float32 of this shape, with finite samples."""
+    if not isinstance(estimates, np.ndarray):
+        raise ValueError(f"returned {type(estimates).__name__}, not a NumPy array float32{list(shape)}")
+    if estimates.shape != shape or estimates.dtype != np.float32:
+        raise ValueError(f"returned {estimates.dtype}{list(estimates.shape)}, not float32{list(shape)}")
+    if not np.isfinite(estimates).all():
+        raise ValueError("returned samples that are not finite")
+
+
 def names() -> list[str]:
     """Names of the methods that have a file here, sorted; a leading underscore hides one."""
     return sorted(
@@ -139,6 +151,12 @@ def import_method(name: str) -> tuple[Meta, type[Baseline]]:
         raise UserError(f"{path} needs a META (baselines.base.Meta) and a class Method(Baseline)")
     if meta.name != name.lstrip("_"):
         raise UserError(f"{path}: META.name is {meta.name!r}, which must be the file's name, {name!r}")
+    if meta.kind not in get_args(Kind):
+        raise UserError(
+            f"{path}: META.kind is {meta.kind!r}, which must be one of {', '.join(get_args(Kind))}"
+        )
+    if missing := sorted(getattr(method, "__abstractmethods__", ())):
+        raise UserError(f"{path}: Method lacks {', '.join(missing)}: write it")
     return meta, method
 
 
@@ -156,9 +174,30 @@ def make_method(name: str, options: dict) -> tuple[Meta, Baseline]:
     try:
         known.bind(**chosen)
         return meta, method(**chosen)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # a plug-in may fail in any way
         takes = ", ".join(known.parameters) or "no options"
         raise UserError(f"methods.{name} in the params file: {error} ({name} takes {takes})") from None
+
+
+def check_methods(params: Params) -> None:
+    """Find mistakes in the methods of `params` before hours of work.
+
+    Raises
+    ------
+    UserError
+        As `make_method`, and if what a method needs is there neither now nor after the trainings.
+    """
+    trained = {Path("models") / name for name in ("decomposition", "prior", *params.supervised)}
+    for name in params.supervised:
+        import_method(name)
+    for name, options in params.methods.items():
+        make_method(name, options)
+        needs = Path(options["needs"])
+        if needs not in {Path("segments"), *trained} and not needs.exists():
+            raise UserError(
+                f"methods.{name}.needs: {needs} does not exist: choose segments, "
+                f"{', '.join(sorted(map(str, trained)))} or the path of weights"
+            )
 
 
 def load_method(name: str, params: Params) -> tuple[Meta, Baseline]:

@@ -83,6 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.clips", description=__doc__)
     parser.add_argument("folder", type=Path, help="one folder a clip")
     parser.add_argument("methods", nargs="+", metavar="METHOD", help="keys of `methods` in params.yaml")
+    parser.add_argument("--csv", type=Path, metavar="OUT", help=f"write every score as a row, as in {TABLE}")
     arguments = parser.parse_args()
     params = load_params()
     if not arguments.folder.is_dir():
@@ -90,9 +91,12 @@ def main() -> None:
     clips = {
         each.name: read_clip(each, params) for each in sorted(arguments.folder.iterdir()) if each.is_dir()
     }
+    if not clips:
+        raise UserError(f"{arguments.folder} holds no folder: name one that holds a folder a clip")
     rows = [row for name in arguments.methods for row in measure(name, clips, params)]
     table = pd.DataFrame(rows + measure_given(arguments.folder, clips, params))
-    write_csv(TABLE, table)
+    if arguments.csv:
+        write_csv(arguments.csv, table)
     for metric in METRICS:
         wide = table.pivot(index="method", columns=["clip", "source"], values=metric)
         wide[("mean", "")] = wide.mean(axis=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ucr.errors import command
+from ucr.errors import UserError, command
 
 WINDOW, HOP = 3.5, 1.5
 HEADLINE = ["si_sdr", "si_sir", "si_sar"]
@@ -68,6 +68,8 @@ def score(arguments: argparse.Namespace) -> None:
 def compare(arguments: argparse.Namespace) -> None:
     from eval.compare import compare, read_results
 
+    if not arguments.metrics:
+        raise UserError("--metrics names none: name columns of tracks.csv, such as si_sdr")
     first, second = read_results(arguments.first), read_results(arguments.second)
     table = compare(first, second, arguments.metrics, arguments.reference)
     table["significant"] = table["significant"].map({True: "*", False: ""})

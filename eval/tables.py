@@ -45,12 +45,13 @@ class Tables:
         `share_below_0` are over segments, or over tracks for `_median_windows`; `ci_low` to `ci_high` is
         the 95 % bootstrap interval, tracks resampled, of the column that `ci_of` names. `n`, `n_silent`
         and `n_failed` count what `unit` names. `best` marks the best mean among the methods that are neither
-        oracle nor bound; for the others of these, `p_value` is the corrected p of the difference from it, and
-        `significant` whether that is under 0.05.
+        oracle nor bound and failed nowhere; for the others of these, `p_value` is the corrected p of the
+        difference from it, and `significant` whether that is under 0.05.
     comparisons
-        One row a pair of methods, reference, source and metric: the mean over tracks of A less B with its
-        interval, and Wilcoxon's signed-rank test on the track values; `p_holm` is corrected over all pairs
-        of one reference, source and metric.
+        One row a pair of methods, reference, source and metric, of the segments that both have a value for (of
+        tracks for `_median_windows`): the mean over tracks of each track's mean of A less B, with its interval,
+        and Wilcoxon's signed-rank test on the tracks; `p_holm` is corrected over all pairs of one reference,
+        source and metric.
     tracks
         Each track's mean (its median for `_median_windows`): one row a method, reference, source and track,
         one column a metric.
@@ -91,7 +92,7 @@ def make_tables(rows: pd.DataFrame, methods: dict[str, Method], resamples: int, 
         values = sums / counts
     draws = resampled_counts(len(tracks), resamples, seed)
 
-    comparisons = _comparisons(index, values, draws)
+    comparisons = _comparisons(units, index, tracks, draws)
     separation = (
         _averages(units, index)
         .join(_counts(rows, index))
@@ -156,7 +157,9 @@ def _units(ok: pd.DataFrame) -> pd.DataFrame:
     medians = ok[windowed].groupby([*GROUP, "track"])["value"].median().reset_index()
     windows["metric"] += MEAN_WINDOWS
     medians["metric"] += MEDIAN_WINDOWS
-    return pd.concat([table[[*GROUP, "track", "value"]] for table in (ok[~windowed], windows, medians)])
+    medians["segment"] = ""
+    columns = [*GROUP, "track", "segment", "value"]
+    return pd.concat([table[columns] for table in (ok[~windowed], windows, medians)])
 
 
 def _averages(units: pd.DataFrame, index: pd.MultiIndex) -> pd.DataFrame:
@@ -188,13 +191,24 @@ def _intervals(
     )
 
 
-def _comparisons(index: pd.MultiIndex, values: np.ndarray, draws: np.ndarray) -> pd.DataFrame:
+def _comparisons(
+    units: pd.DataFrame, index: pd.MultiIndex, tracks: pd.Index, draws: np.ndarray
+) -> pd.DataFrame:
     """Paired tests between all methods, corrected within a reference, source and metric."""
     methods, *others = (list(index.unique(level)) for level in GROUP)
     families, pairs = list(itertools.product(*others)), list(itertools.combinations(range(len(methods)), 2))
-    by_family = values.reshape(len(methods), len(families), -1).swapaxes(0, 1)
+    wide = units.set_index([*GROUP, "track", "segment"])["value"].unstack(["track", "segment"]).reindex(index)
+    by_family = wide.to_numpy().reshape(len(methods), len(families), -1).swapaxes(0, 1)
+    owners = wide.columns.get_level_values("track").to_numpy()
+    of_track = (owners[:, None] == tracks.to_numpy()).astype(float)
     first, second = np.array(pairs, int).reshape(-1, 2).T
-    flat = (by_family[:, first] - by_family[:, second]).reshape(len(families) * len(pairs), values.shape[1])
+    by_track = np.empty((len(families), len(pairs), len(tracks)))
+    for found, values in zip(by_track, by_family, strict=True):
+        differences = values[first] - values[second]
+        both = np.isfinite(differences)
+        with np.errstate(invalid="ignore"):
+            found[:] = np.where(both, differences, 0) @ of_track / (both @ of_track)
+    flat = by_track.reshape(-1, len(tracks))
     present = np.isfinite(flat)
     low, high = mean_interval(np.nan_to_num(flat), present.astype(float), draws)
     p = wilcoxon_p(flat)
@@ -217,7 +231,10 @@ def _comparisons(index: pd.MultiIndex, values: np.ndarray, draws: np.ndarray) ->
 
 
 def _against_best(separation: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
-    """For each row of no limit: whether it is the best mean, else its tested difference from that."""
+    """For each row of no limit: whether it is the best mean, else its tested difference from that.
+
+    Who failed on a segment, which may be a hard one, has no mean that competes.
+    """
     p_holm = {}
     for row in comparisons.to_dict("records"):
         family = row["reference"], row["source"], row["metric"]
@@ -226,7 +243,7 @@ def _against_best(separation: pd.DataFrame, comparisons: pd.DataFrame) -> pd.Dat
     best: dict[tuple, dict] = {}
     for row in rows:
         family = row["reference"], row["source"], row["metric"]
-        if row["kind"] not in LIMITS and not np.isnan(row["mean"]):
+        if row["kind"] not in LIMITS and not row["n_failed"] and not np.isnan(row["mean"]):
             sign = 1 if TABLE_METRICS[row["metric"]].higher_is_better else -1
             if family not in best or sign * row["mean"] > sign * best[family]["mean"]:
                 best[family] = row

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from eval.provenance import machine
 from ucr.files import replacing, write_csv
 from ucr.models import save_model
 from ucr.params import Params
@@ -41,6 +42,7 @@ def model_card(params: Params, job: Job, history: list[dict], device: torch.devi
         "identity": job.identity,
         "last": history[-1],
         "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "machine": machine(),
         "threads": torch.get_num_threads(),
         "processes": torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1,
         "precision": "bfloat16" if in_bfloat16(job) else "float32",

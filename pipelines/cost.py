@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from baselines.base import check_estimates
 from eval import cost
 from eval.provenance import libraries, machine
 from pipelines.separate import make_work
 from ucr.errors import command
 from ucr.files import write_json
 from ucr.params import Params, load_params
+from ucr.weights import weights_of
 
 OUT = Path("costs")
 BATCH = 8
@@ -26,8 +28,7 @@ def measure(name: str, params: Params) -> dict:
     """
     work = make_work(name, params)
     needs = Path(params.methods[name]["needs"])
-    if (needs / params.task).is_dir():  # shipped weights have a folder a task
-        needs = needs / params.task
+    needs = weights_of(params.task, needs) or needs
     store = work.store
     rate, n_sources = store.sample_rate, len(store.sources)
     sources = np.stack([store[i % len(store)].sources for i in range(BATCH)])
@@ -37,10 +38,13 @@ def measure(name: str, params: Params) -> dict:
         references = sources[:count, :, : round(seconds * rate)].copy()
         mixtures = references.mean(axis=1)
         if work.meta.kind == "oracle":
-            for mixture, true in zip(mixtures, references, strict=True):
-                work.method.separate(mixture, rate, n_sources, true)
+            calls = zip(mixtures, references, strict=True)
+            found = np.stack(
+                [work.method.separate(mixture, rate, n_sources, true) for mixture, true in calls]
+            )
         else:
-            work.method.separate_batch(mixtures, rate, n_sources)
+            found = work.method.separate_batch(mixtures, rate, n_sources)
+        check_estimates(found, *references.shape)
 
     result: dict = {"method": name, "kind": work.meta.kind, "failed": ""}
     try:

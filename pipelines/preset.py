@@ -1,13 +1,15 @@
 """Run a command with a params file laid over `params.yaml`: `python -m pipelines.preset FILE [-- COMMAND...]`.
 
 With a command, `params.yaml` holds the merged parameters while it runs and is put back after, even if
-it is killed (then by the next call). Without, the merged parameters are kept, for a long run that is
-continued by hand with `dvc repro`. Of several at once in one folder, all but the first are refused.
+it is killed (then by the next call); before it, what a killed DVC left half-written is put right. Without,
+the merged parameters are kept, for a long run that is continued by hand with `dvc repro`. Of several at
+once in one folder, all but the first are refused.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -16,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from baselines.base import method_file
+from baselines.base import check_methods
 from ucr.errors import UserError, command
 from ucr.files import replacing
 from ucr.params import PARAMS_FILE, check_params, read_yaml
@@ -24,6 +26,8 @@ from ucr.params import PARAMS_FILE, check_params, read_yaml
 WHOLE = {"methods", "supervised"}
 BACKUP = Path("runs/params.before-preset.yaml")
 LOCK = Path("runs/preset.lock")
+DVC_LOCK = Path("dvc.lock")
+DVC_RUNNING = Path(".dvc/tmp/rwlock")  # which processes use which files
 
 
 def merge(base: dict, changes: dict) -> dict:
@@ -59,6 +63,30 @@ def _lock() -> int:
     return descriptor
 
 
+def _mend_dvc() -> None:
+    """Delete what DVC was writing, in place, when it was killed, and could not read again.
+
+    What had run it finds in its cache.
+    """
+    if (
+        DVC_LOCK.is_file() and b"<<<<<<<" not in DVC_LOCK.read_bytes()
+    ):  # a conflict of git's is the user's to solve
+        from dvc.schema import COMPILED_LOCKFILE_SCHEMA  # slow to import
+        from dvc.utils.serialize import YAMLFileCorruptedError, load_yaml
+        from voluptuous import Invalid
+
+        try:
+            COMPILED_LOCKFILE_SCHEMA(load_yaml(str(DVC_LOCK)))
+        except (Invalid, YAMLFileCorruptedError):
+            DVC_LOCK.unlink()
+            print(f"{DVC_LOCK} was cut short by a kill: DVC makes it anew from its cache", file=sys.stderr)
+    if DVC_RUNNING.is_file():
+        try:
+            json.loads(DVC_RUNNING.read_text())
+        except ValueError:
+            DVC_RUNNING.unlink()
+
+
 def _usage() -> None:
     print("usage: python -m pipelines.preset FILE [-- COMMAND...]", file=sys.stderr)
     raise SystemExit(2)
@@ -66,6 +94,7 @@ def _usage() -> None:
 
 def _run(run: list[str], lock: int) -> int:
     """The command's exit code; it holds the lock too, should this process be killed."""
+    _mend_dvc()
     try:
         return subprocess.run(run, pass_fds=[lock]).returncode
     except FileNotFoundError:
@@ -86,8 +115,9 @@ def main() -> None:
     base = read_yaml(PARAMS_FILE)
     merged = base if Path(file).resolve() == Path(PARAMS_FILE).resolve() else merge(base, read_yaml(file))
     params = check_params(merged, file)
-    for method in [*params.methods, *params.supervised]:
-        method_file(method)  # before hours of work, not after
+    check_methods(params)
+    if left_out := [name for name in base.get("methods", {}) if name not in params.methods]:
+        print(f"{file} leaves out the methods {', '.join(left_out)}", file=sys.stderr)
     if merged == base:
         if run:
             raise SystemExit(_run(run, lock))

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from pipelines import run_stage
 from ucr.codecs import make_codec
 from ucr.errors import command
 from ucr.files import replacing, write_audio
@@ -39,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage(main, __doc__)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from pipelines import run_stage
 from ucr.errors import command
 from ucr.files import replacing
-from ucr.params import Params, load_params
+from ucr.params import TRAINED_CODEC, Params, load_params
 
 
 def make_report(root: Path, params: Params) -> Path:
@@ -33,7 +34,8 @@ def make_report(root: Path, params: Params) -> Path:
     from eval.report.page import make_page
     from eval.report.results import read_results
 
-    results = read_results(root)
+    codec = [Path(TRAINED_CODEC).name] if params.codec_training else []
+    results = read_results(root, [*codec, "decomposition", "prior", *params.supervised])
     figures, page = root / "reports" / "figures", root / "reports" / "index.html"
     with replacing(figures) as folder:
         folder.mkdir()
@@ -52,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage(main, __doc__)

@@ -13,6 +13,7 @@ from eval.scores import PROTOCOL_VERSION
 from ucr.errors import UserError, command
 from ucr.files import read_json, replacing, write_csv, write_json
 from ucr.params import Params, load_params
+from ucr.weights import weights_of
 
 REFERENCES = {"waveform": Path("references/waveform"), "codec": Path("references/codec")}
 ESTIMATES = Path("estimates")
@@ -36,7 +37,8 @@ def score(method: str, params: Params) -> pd.DataFrame:
     window, hop = params.scores.window, params.scores.hop
     rows = score_songs(songs, sources, method=method, ordered=ordered, window=window, hop=hop)
     values = params.model_dump() | {"methods": {method: params.methods[method]}}
-    weights = sorted(Path(params.methods[method]["needs"]).glob("*.safetensors"))
+    needs = Path(params.methods[method]["needs"])
+    weights = sorted((weights_of(params.task, needs) or needs).glob("*.safetensors"))
     provenance = {
         "kind": separation["card"]["kind"],
         "assignment": "fixed order" if ordered else "best permutation",

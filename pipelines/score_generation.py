@@ -16,6 +16,7 @@ from eval.generation import EMBEDDING_COLUMNS, REFERENCE, ROW_COLUMNS, memorisat
 from eval.learned import SPACES, load_space
 from eval.pairing import halves, partners
 from eval.provenance import code_version, files_hash, libraries, machine, values_hash
+from pipelines import run_stage
 from ucr.codecs import make_codec
 from ucr.errors import UserError, command
 from ucr.files import read_audio, replacing, write_csv, write_json
@@ -124,7 +125,7 @@ def embed_all(
     tracks = [test.track(name) for name in test.names]
     half = halves(tracks)
     n_sources = len(test.sources)
-    others = [partners(tracks, shift) for shift in range(1, n_sources)]
+    others = [partners(tracks, half, shift) for shift in range(1, n_sources)]
     chosen = sorted({test.names.index(name) for name in _songs(manifest, test)})
     plain = [(i,) * n_sources for i in chosen]
     sets = [
@@ -192,7 +193,8 @@ def follow(manifest: pd.DataFrame, test: SegmentStore) -> pd.DataFrame:
     rows = []
     for name in dict.fromkeys(names):
         members = [i for i, each in enumerate(names) if each == name]
-        others = partners([tracks[i] for i in members])
+        songs = [tracks[i] for i in members]
+        others = partners(songs, halves(songs))
         for i, other in zip(members, others, strict=True):
             for (new, kept), (_, strange) in zip(pairs[i], pairs[members[other]], strict=True):
                 for suffix, part in (("", kept), (", random pairs", strange)):
@@ -259,4 +261,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage(main, __doc__)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from pipelines import run_stage
 from ucr.errors import UserError, command
-from ucr.files import read_json
+from ucr.files import code_hash, read_json
 from ucr.params import Description, Params, checked, load_params
 from ucr.segments import Cut, SegmentWriter, cut_track
 from ucr.slakh.read import Track, find_tracks
@@ -46,7 +47,8 @@ def main() -> None:
         "dataset": dataset.name,
         "dataset_fingerprint": dataset.fingerprint,
     }
-    key = hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()[:16]
+    identity = json.dumps([meta, code_hash()], sort_keys=True)
+    key = hashlib.sha256(identity.encode()).hexdigest()[:16]
     tracks = find_tracks(Path(dataset.root).resolve())
     writer = SegmentWriter(WORK / f"segments-{key}")
     waiting = [track for track in tracks if (track.split, track.name) not in writer.done]
@@ -68,4 +70,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage(main, __doc__)

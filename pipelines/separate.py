@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import logging
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from baselines.base import Baseline, Meta, load_method
+from baselines.base import Baseline, Meta, check_estimates, load_method
 from eval.provenance import code_version, libraries, machine
 from ucr.errors import UserError, command
 from ucr.files import replacing, write_audio, write_csv, write_json
@@ -31,13 +32,14 @@ WARM_UP_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a segment; `estimates` is None where it failed, for `reason`."""
+    """What became of a segment; `estimates` is None where it failed, for `reason`, raised at `traceback`."""
 
     segment: str
     estimates: np.ndarray | None
     reason: str
     seconds: float
     batch: int
+    traceback: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Work:
             if len(segments) > 1:
                 return [outcome for segment in segments for outcome in self._attempt([segment])]
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            return [Outcome(segments[0].name, None, reason, np.nan, 1)]
+            return [Outcome(segments[0].name, None, reason, np.nan, 1, traceback.format_exc())]
         share, size = seconds / len(segments), len(segments)
         return [Outcome(s.name, e, "", share, size) for s, e in zip(segments, estimates, strict=True)]
 
@@ -100,17 +102,13 @@ class Work:
         began = time.perf_counter()
         if self.batched:
             estimates = self.method.separate_batch(mixtures, rate, n_sources)
-        else:
-            estimates = self.method.separate(mixtures[0], rate, n_sources, references)[None]
+            seconds = time.perf_counter() - began
+            check_estimates(estimates, len(segments), n_sources, mixtures.shape[-1])
+            return estimates, seconds
+        estimate = self.method.separate(mixtures[0], rate, n_sources, references)
         seconds = time.perf_counter() - began
-        expected = (len(segments), n_sources, mixtures.shape[-1])
-        if estimates.shape != expected or estimates.dtype != np.float32:
-            raise ValueError(
-                f"returned {estimates.dtype}{list(estimates.shape)}, not float32{list(expected)}"
-            )
-        if not np.isfinite(estimates).all():
-            raise ValueError("returned samples that are not finite")
-        return estimates, seconds
+        check_estimates(estimate, n_sources, mixtures.shape[-1])
+        return estimate[None], seconds
 
 
 def make_work(name: str, params: Params) -> Work:
@@ -162,7 +160,7 @@ def separate(name: str, params: Params) -> None:
     work = make_work(name, params)
     sources, rate = list(work.store.sources), work.store.sample_rate
     labels = sources if work.meta.labelled else [f"component_{i}" for i in range(len(sources))]
-    rows = []
+    rows, first_failure = [], ""
     with replacing(OUT / name) as folder:
         folder.mkdir()
         for outcome in tqdm(
@@ -170,11 +168,14 @@ def separate(name: str, params: Params) -> None:
         ):
             status = "failed" if outcome.estimates is None else "ok"
             rows.append((outcome.segment, status, outcome.reason, outcome.seconds, outcome.batch))
+            first_failure = first_failure or outcome.traceback
             if outcome.estimates is not None:
                 for label, estimate in zip(labels, outcome.estimates, strict=True):
                     write_audio(folder / outcome.segment / f"{label}.wav", estimate, rate)
         timing = pd.DataFrame(rows, columns=["segment", "status", "reason", "seconds", "batch"])
         write_csv(folder / "timing.csv", timing.round({"seconds": 6}))
+        if first_failure:
+            (folder / "traceback.txt").write_text(first_failure)
         card = {
             "card": {**asdict(work.meta), "labelled": work.meta.labelled},
             "options": params.methods[name],
@@ -188,7 +189,7 @@ def separate(name: str, params: Params) -> None:
     if len(failed):
         logging.warning(
             f"{name} failed on {len(failed)} of {len(timing)} segments, first with {failed.reason.iloc[0]!r}: "
-            f"see {OUT / name / 'timing.csv'}"
+            f"see {OUT / name / 'timing.csv'} and traceback.txt"
         )
 
 

@@ -11,6 +11,7 @@ from eval.folders import read_rows
 from eval.generation import EMBEDDING_COLUMNS, ROW_COLUMNS, generation_table
 from eval.provenance import check_comparable, provenance_table
 from eval.tables import Method, data_table, headline, make_tables
+from pipelines import run_stage
 from ucr.errors import UserError, command
 from ucr.files import read_json, write_csv, write_json
 from ucr.params import Params, load_params
@@ -96,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage(main, __doc__)

@@ -7,6 +7,7 @@ learns how music sounds, and is never shown which sources are in which mixture.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from ucr.errors import UserError, command
 from ucr.models import default_device
 from ucr.params import TRAINED_CODEC, Params, load_params
 from ucr.segments import Segment, SegmentStore
-from ucr.training import Job, train
+from ucr.training import TORCHRUN, Job, train
 
 SEGMENTS = Path("segments")
 OUT = Path(TRAINED_CODEC)
@@ -143,6 +144,8 @@ def make_job(name: str, params: Params) -> tuple[Job, EncodecModel, dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipelines.train_codec", description=__doc__)
     parser.add_argument("codec", help="a key of `codec_training` in params.yaml")
+    if TORCHRUN in os.environ:
+        raise UserError("a codec's codebooks learn from whole batches: train it without torchrun")
     params = load_params()
     job, model, config = make_job(parser.parse_args().codec, params)
     fit_threads(model)

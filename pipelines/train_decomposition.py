@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional
 from tqdm import trange
 
 from baselines.ucr_adapted import adapted
+from pipelines import run_stage
 from pipelines._training import fit_threads, model_card, save_training
 from ucr.codecs import Codec, make_codec
 from ucr.decomposition import DecompositionModel, Setting
@@ -20,11 +22,12 @@ from ucr.latents import LatentStore, open_latents
 from ucr.models import default_device
 from ucr.params import Params, load_params
 from ucr.segments import SegmentStore, track_of
-from ucr.training import Job, finish, train
+from ucr.training import Job, finish, is_first, train
 from ucr.workers import in_workers
 
 OUT = Path("models/decomposition")
 VALIDATION_CROPS = 64
+REMIXED_TOGETHER = 8  # of these, whatever the batch, so that trainings compare
 REMIX_DB = 4.0
 TONE_POINTS = 7
 GUESSED_TOGETHER = 16  # segments
@@ -184,10 +187,10 @@ def make_job(
         return mixtures, guesses
 
     def validate() -> dict[str, float]:
-        batches = held_out.to(next(model.parameters()).device).split(optim.batch)
-        losses = torch.stack([model.loss(mixtures, *model.draw_noise(mixtures)) for mixtures in batches])
-        consistency = sum(remix_consistency(model, mixtures) for mixtures in batches) / len(batches)
-        return {"validation_loss": losses.mean().item(), "remix_consistency_db": consistency}
+        mixtures = held_out.to(next(model.parameters()).device)
+        losses = [model.loss(batch, *model.draw_noise(batch)).item() for batch in mixtures.split(optim.batch)]
+        remixed = [remix_consistency(model, batch) for batch in mixtures.split(REMIXED_TOGETHER)]
+        return {"validation_loss": fmean(losses), "remix_consistency_db": fmean(remixed)}
 
     return Job(
         name="decomposition",
@@ -246,6 +249,7 @@ def train_rounds(
         last, model = model, setting.build()
         if last is not None:
             groups = guess_again(last.cpu(), codec, segments)
+            last.to(device)
         elif params.decomposition.guided and groups is None:
             groups = guess(params, training, model.power)
         jobs.append(make_job(params, model, setting, training, validation, groups, turn, guidance))
@@ -269,9 +273,9 @@ def main() -> None:
     save_training(
         OUT, job, setting.to_config(), model_card(params, job, history, default_device(), what), history
     )
-    for each in earlier:
+    for each in earlier if is_first() else []:
         finish(each)
 
 
 if __name__ == "__main__":
-    main()
+    run_stage(main, __doc__)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from pipelines import run_stage
 from pipelines._training import fit_threads, model_card, save_training
 from ucr.codecs import make_codec
 from ucr.decomposition import DecompositionModel, load_decomposition
@@ -67,7 +68,9 @@ def main() -> None:
 
     def validate() -> dict[str, float]:
         latents = validation[..., :length].to(device)
-        return {"validation_loss": model.loss(latents, *model.draw_noise(latents)).item()}
+        parts = zip(*(each.split(BATCH) for each in (latents, *model.draw_noise(latents))), strict=True)
+        total = sum(model.loss(*part).item() * len(part[0]) for part in parts)
+        return {"validation_loss": total / len(latents)}
 
     job = Job(
         name="prior",
@@ -90,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage(main, __doc__)

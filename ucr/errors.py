@@ -38,6 +38,10 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
             _stop(
                 f"memory ran out ({str(error) or 'no more can be had'}): free some, or ask for something smaller"
             )
+        except RuntimeError as error:  # PyTorch has no type of its own for the CPU's memory
+            if "can't allocate memory" not in str(error) and "out of memory" not in str(error):
+                raise
+            _stop("memory ran out: free some, or ask for something smaller")
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             raise SystemExit(130) from None
@@ -60,6 +64,8 @@ def _sentence(error: OSError) -> str:
         errno.EPERM: f"no permission to use {where}: change its permissions or choose another folder",
         errno.ENOTDIR: f"a file stands in the way of {where}: choose another place",
         errno.EEXIST: f"a file stands in the way of {where}: choose another place",
-        errno.ENOENT: f"{where} does not exist: run the stage that makes it (`dvc repro`) or mend the path",
+        errno.ENOENT: f"{where} does not exist: mend the path, or run the stage that makes it (`dvc repro`)",
+        errno.EISDIR: f"a folder stands in the way of {where}: choose another place",
+        errno.EPIPE: "what read this command's output has ended: save it to a file first",
     }
     return remedies.get(error.errno or 0, f"{where}: {error.strerror or error}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,10 +34,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     The block creates a file or a folder at the path yielded. On an error it is removed, and what was
     at `path` stays as it was; the error of a full disk, which names no file, is given this one.
+    What a killed process left there goes first.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    prefix = f".{path.name}.{platform.node()}-"
+    for scratch in path.parent.iterdir():
+        if scratch.name.startswith(prefix) and not _runs(scratch.name.removeprefix(prefix)):
+            shutil.rmtree(scratch, ignore_errors=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=path.parent))
     temporary = scratch / path.name
     try:
         yield temporary
@@ -42,10 +50,21 @@ def replacing(path: str | Path) -> Iterator[Path]:
             path.rename(scratch / "old")
         os.replace(temporary, path)
     except OSError as error:
-        error.filename = error.filename or str(path)
+        error.filename = error.filename if error.filename and not error.filename2 else str(path)
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _runs(process: str) -> bool:
+    """Whether the process that a scratch folder is named after, as in `123-x1y2z3`, is still there."""
+    try:
+        os.kill(int(process.partition("-")[0]), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:  # it is another user's
+        pass
+    return True
 
 
 def write_json(path: str | Path, value: object) -> None:
@@ -116,6 +135,19 @@ def write_audio(path: str | Path, audio: np.ndarray, sample_rate: int) -> None:
         temporary.write_bytes(
             encode_audio(np.atleast_2d(audio).T, sample_rate, format="WAV", subtype="FLOAT")
         )
+
+
+@lru_cache
+def code_hash() -> str:
+    """SHA-256 over the project's modules, as they were when this process asked first.
+
+    What a killed run left is continued only by the code that began it.
+    """
+    root = Path(__file__).parents[1]
+    files = sorted(
+        path for folder in ("ucr", "baselines", "pipelines") for path in (root / folder).rglob("*.py")
+    )
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def encode_audio(audio: np.ndarray, sample_rate: int, **options) -> bytes:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from ucr.codecs import Codec, digest
 from ucr.errors import UserError
-from ucr.files import read_json, replacing, write_json
+from ucr.files import code_hash, read_json, replacing, write_json
 from ucr.segments import MAP_SIZE, SegmentStore, open_lmdb, read_keys, sorted_names
 
 DESCRIPTION = "latents.json"
@@ -141,7 +141,7 @@ def write_latents(
     runs: str | Path,
     device: str = "cpu",
 ) -> None:
-    """Put every segment through the codec; a killed call is continued by the next of the same segments and codec.
+    """Put every segment through the codec; a killed call is continued by the next of the same segments, codec and code.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def write_latents(
         If the unfinished store can't be written.
     """
     first = next(iter(segments.values()))
-    identity = {"segments": first.fingerprint, "codec": codec.fingerprint}
+    identity = {"segments": first.fingerprint, "codec": codec.fingerprint, "code": code_hash()}
     work = Path(runs) / f"latents-{digest(identity)}"
     work.mkdir(parents=True, exist_ok=True)
     with tqdm(total=sum(map(len, segments.values())), desc="latents", unit="segment") as progress:

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ucr.params import EncoderParams, UNetParams
+from ucr.params import HEAD_CHANNELS, EncoderParams, UNetParams
 
 NOISE_DIM = 128
 NOISE_SCALE = 1000.0
 NORM_GROUPS = 16
-HEAD_CHANNELS = 32
 
 
 class NoiseEmbedding(nn.Module):

@@ -22,6 +22,7 @@ from ucr.errors import UserError
 
 PARAMS_FILE = "params.yaml"
 TRAINED_CODEC = "models/codec"  # where train_codec writes
+HEAD_CHANNELS = 32  # of attention
 M = TypeVar("M", bound=BaseModel)
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ()-]*")  # of a source, and so of files
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # of a method, and so of files
@@ -167,6 +168,15 @@ class CodecTrainingParams(Section):
             raise ValueError("a codebook holds a power of two entries")
         return size
 
+    @model_validator(mode="after")
+    def _batches_are_whole(self) -> CodecTrainingParams:
+        if self.optim.accumulate > 1:
+            raise ValueError("a codec's codebooks learn from whole batches: set optim.accumulate to 1")
+        return self
+
+
+Size = Annotated[int, Field(gt=0)]
+
 
 class EncoderParams(Section):
     """One encoder a component: convolution channels after the codec's, the last being the component latent's.
@@ -174,17 +184,17 @@ class EncoderParams(Section):
     The component latent has one frame for every `pool` frames of the codec's (the paper: 1).
     """
 
-    channels: list[int] = Field(min_length=1)
-    kernel: int = Field(gt=0)
-    pool: int = Field(gt=0)
+    channels: list[Size] = Field(min_length=1)
+    kernel: Size
+    pool: Size
 
 
 class UNetParams(Section):
     """The denoiser: channels after the first level, and each level's kernel, stride and attention."""
 
-    channels: list[int] = Field(min_length=1)
-    kernels: list[int]
-    strides: list[int]
+    channels: list[Size] = Field(min_length=1)
+    kernels: list[Size]
+    strides: list[Size]
     attention: list[bool]
     dropout: float = Field(ge=0, lt=1)
 
@@ -192,6 +202,15 @@ class UNetParams(Section):
     def _levels_agree(self) -> UNetParams:
         if not len(self.channels) == len(self.kernels) == len(self.strides) == len(self.attention):
             raise ValueError("channels, kernels, strides and attention need one entry a level each")
+        return self
+
+    @model_validator(mode="after")
+    def _heads_are_even(self) -> UNetParams:
+        for channels, attends in zip(self.channels, self.attention, strict=True):
+            if attends and channels % max(1, channels // HEAD_CHANNELS):
+                raise ValueError(
+                    f"attention has heads of {HEAD_CHANNELS} channels, which {channels} have no even share of"
+                )
         return self
 
 
@@ -292,8 +311,8 @@ class GenerationParams(Section):
 class ScoreParams(Section):
     """BSS Eval v4's window and hop in seconds, and how many bootstrap resamples an interval takes."""
 
-    window: float = Field(gt=0)
-    hop: float = Field(gt=0)
+    window: float = Field(ge=0.01)
+    hop: float = Field(ge=0.01)
     bootstrap: int = Field(ge=100)
 
 
@@ -327,7 +346,7 @@ class ExecutorParams(Section):
 class Params(Section):
     """Everything a run depends on beside its data and code; `executor`, on which nothing depends, is in no dump."""
 
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**32)
     sources: list[SourceName] = Field(min_length=2)
     data: DataParams
     segments: SegmentParams
@@ -445,5 +464,7 @@ def checked(
             "missing": "is missing: add it",
         }
         reason = what.get(first["type"], first["msg"].removeprefix("Value error, "))
+        if first["type"] == "float_type" and isinstance(first["input"], str):
+            reason += f", and YAML reads {first['input']} as text: write it like 1.0e-3"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise UserError(f"{path}: {key}: {reason}{more}{remedy and ': ' + remedy}") from None

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ucr.errors import UserError
+from ucr.files import code_hash
 from ucr.models import load_tensors, save_tensors
 from ucr.params import OptimParams
 
@@ -245,16 +245,6 @@ def in_bfloat16(job: Job) -> bool:
 def cpu_multiplies_bfloat16() -> bool:
     """Whether this CPU has instructions for products in bfloat16: AMX or AVX-512 BF16."""
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-
-
-@lru_cache
-def code_hash() -> str:
-    """SHA-256 over the modules that trainings are made of, as they were when this process asked first."""
-    root = Path(__file__).parents[1]
-    files = sorted(
-        path for folder in ("ucr", "baselines", "pipelines") for path in (root / folder).glob("*.py")
-    )
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def _key(job: Job) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eval.report.listening import Group, Row, Studio, leading_method, read_estimates, read_mono
+from eval.report.listening import Group, Row, Studio, read_estimates, read_mono
 from eval.report.results import Results
 from ucr.errors import UserError
 
@@ -93,12 +93,14 @@ def _title(line: dict, song: str, number: int, names: dict[str, str]) -> str:
 
 
 def _component_names(results: Results, song: str, sources: list[str]) -> dict[str, str]:
-    """What each component is called: the source that it matches in this song, where that can be told."""
+    """What each component is called: the source that it matches in `ucr`'s estimates of this song, if there are any."""
     names = {f"component_{i}": f"component {i}" for i in range(len(sources))}
+    if "ucr" not in results.kinds:
+        return names
     folder = results.root / "references" / "waveform" / song
     try:
         references = np.stack([read_mono(folder / f"{source}.wav")[0] for source in sources])
-        estimates = results.root / "estimates" / leading_method(results.kinds) / song
+        estimates = results.root / "estimates" / "ucr" / song  # the same weights
         _, components = read_estimates(estimates, sources, references)
     except UserError:
         return names

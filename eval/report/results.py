@@ -113,14 +113,14 @@ class Results:
         return order_methods(self.separation)
 
 
-def read_results(root: Path) -> Results:
-    """Read what is under `root`.
+def read_results(root: Path, trained: list[str]) -> Results:
+    """Read what is under `root`, and of its folder `models` what this run `trained`.
 
     Raises
     ------
     UserError
         If `reports/tables/separation.csv` is missing, or a table that is there can't be read or lacks
-        a column, or the published figures are not what they should be.
+        a column, the published figures are not what they should be, or the scores are of another run than the tables.
     """
     separation = read_table(root / "reports/tables/separation.csv", SEPARATION_COLUMNS)
     if separation.empty:
@@ -133,6 +133,14 @@ def read_results(root: Path) -> Results:
         else:
             missing.append(f"{what} ({path})")
 
+    for method, data in (
+        tables.get("provenance", pd.DataFrame()).reindex(columns=["method", "data"]).dropna().to_numpy()
+    ):
+        path = root / "scores" / method / "provenance.json"
+        if path.is_file() and read_json(path).get("data") != data:
+            raise UserError(
+                f"{path.parent} are scores on other data than reports/tables: run `dvc repro tables`"
+            )
     methods, rows = {}, []
     for method in separation["method"].unique():
         path = root / "scores" / method / "rows.csv"
@@ -144,7 +152,9 @@ def read_results(root: Path) -> Results:
         card = root / "estimates" / method / "method.json"
         methods[method] = read_json(card) if card.is_file() else {}
 
-    folders = sorted(path.parent for path in (root / "models").glob("*/training.csv"))
+    folders = [
+        root / "models" / name for name in trained if (root / "models" / name / "training.csv").is_file()
+    ]
     training = {folder.name: read_table(folder / "training.csv", ["step", "loss"]) for folder in folders}
     models = {
         folder.name: read_json(folder / "card.json") for folder in folders if (folder / "card.json").is_file()

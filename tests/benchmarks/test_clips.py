@@ -18,13 +18,13 @@ def folder(project, monkeypatch):
         given = {"drums": drums, "bass": bass, "drums_estimate": drums + 0.1 * bass, "bass_estimate": bass}
         for name, audio in given.items():
             write_audio(root / "clips" / clip / f"{name}.wav", audio, RATE)
-    monkeypatch.setattr("sys.argv", ["clips", str(root / "clips"), "hpss"])
+    monkeypatch.setattr("sys.argv", ["clips", str(root / "clips"), "hpss", "--csv", "clips.csv"])
     return root
 
 
 def test_methods_and_the_estimates_that_are_there_are_scored(folder, capsys):
     clips.main()
-    table = pd.read_csv(folder / clips.TABLE, dtype={"clip": str}).set_index(["method", "clip", "source"])
+    table = pd.read_csv(folder / "clips.csv", dtype={"clip": str}).set_index(["method", "clip", "source"])
     assert set(table.index.get_level_values("method")) == {
         "hpss",
         "estimates there",
@@ -38,4 +38,12 @@ def test_methods_and_the_estimates_that_are_there_are_scored(folder, capsys):
 def test_without_estimates_the_methods_alone_are_scored(folder):
     (folder / "clips" / "2" / "bass_estimate.wav").unlink()
     clips.main()
-    assert set(pd.read_csv(folder / clips.TABLE)["method"]) == {"hpss"}
+    assert set(pd.read_csv(folder / "clips.csv")["method"]) == {"hpss"}
+
+
+def test_a_folder_without_clips_is_an_error_that_writes_nothing(folder, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["clips", str(folder / "clips" / "1"), "hpss", "--csv", "clips.csv"])
+    with pytest.raises(SystemExit):
+        clips.main()
+    assert "holds no folder: name one that holds a folder a clip" in capsys.readouterr().err
+    assert not (folder / "clips.csv").exists()

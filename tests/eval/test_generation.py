@@ -111,14 +111,14 @@ def test_halves_share_no_track_and_partners_are_other_songs_of_the_half():
     half = halves(tracks)
     assert sorted(half.values()) == [0, 0, 0, 1, 1, 1]
     for shift in (1, 2):
-        other = partners(tracks, shift)
+        other = partners(tracks, half, shift)
         assert all(tracks[i] != tracks[j] and half[tracks[i]] == half[tracks[j]] for i, j in enumerate(other))
 
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=20))
 def test_partners_are_never_oneself(numbers):
     tracks = [f"T{number}" for number in sorted(numbers)]
-    assert all(i != j for i, j in enumerate(partners(tracks)))
+    assert all(i != j for i, j in enumerate(partners(tracks, halves(tracks))))
 
 
 def test_few_components_that_ignore_what_never_changes():

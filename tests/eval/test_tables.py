@@ -159,6 +159,23 @@ def test_comparisons_hold_every_pair_with_its_paired_difference(rows, tables):
     assert pair["p_holm"] == pytest.approx(min(1, 3 * pair["p_value"]), rel=0.01)  # all three pairs as clear
 
 
+def test_methods_are_compared_on_the_segments_that_both_have_scores_of(rows):
+    """`good` fails on the hardest segment of each track; elsewhere it is what `poor` is."""
+    rows = rows[(rows["metric"] == "si_sdr") & (rows["source"] == "drums") & (rows["method"] != "irm")].copy()
+    poor, good = (rows["method"] == name for name in ("poor", "good"))
+    rows.loc[poor & rows["segment"].str.endswith("_0"), "value"] = -20.0
+    rows.loc[good, "value"] = rows.loc[poor, "value"].to_numpy()
+    failed = good & rows["segment"].str.endswith("_0")
+    rows.loc[failed, ["value", "status"]] = [np.nan, "failed"]
+    made = make_tables(rows, {name: METHODS[name] for name in ("good", "poor")}, 200, 0)
+    pair = pick(made.comparisons, metric="si_sdr")
+    assert (pair["n_tracks"], pair["difference"], pair["significant"]) == (12, 0.0, False)
+    means = made.separation[made.separation["metric"] == "si_sdr"].set_index("method")["mean"]
+    assert means["good"] - means["poor"] > 5
+    best = made.separation[(made.separation["metric"] == "si_sdr") & made.separation["best"]]
+    assert list(best["method"]) == ["poor"]
+
+
 def test_tracks_hold_each_tracks_mean(rows, tables):
     row = pick(tables.tracks, method="irm", source="bass", track="T5")
     mine = rows[(rows["method"] == "irm") & (rows["source"] == "bass") & (rows["track"] == "T5")]

@@ -130,7 +130,9 @@ def whole(tmp_path_factory, request):
     values["segments"]["seconds"] = 1.0
     values["data"] |= {"name": "midi", "path": "midi"}
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-    (folder / "preset.yaml").write_text((ROOT / "params/smoke.yaml").read_text())
+    (folder / "preset.yaml").write_text(
+        (ROOT / "params/smoke.yaml").read_text().replace("ucr/weights", "decomposition")
+    )
     (folder / "data").mkdir()
     described = {"name": "slakh2100", "root": "set", "fingerprint": "0", "tracks": {}}
     (folder / "data" / "dataset.json").write_text(json.dumps(described))

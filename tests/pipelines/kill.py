@@ -3,7 +3,7 @@
     python -m tests.pipelines.kill                        # 20 kills in each stage: hours
     python -m tests.pipelines.kill --kills 2 --stage segments --stage separate@hpss
 
-`dvc repro` and everything that it started gets SIGKILL, then `dvc repro` runs again, in a copy of the project.
+What `make repro` calls, and everything that it started, gets SIGKILL, then it runs again, in a copy of the project.
 What a stage measures of time is left out of the comparison, by name: the column and key `seconds`, and the values
 in `costs/`. Ends with code 1 if an output differs.
 """
@@ -34,6 +34,15 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 MEASURED = ["seconds", "loader_share"]  # columns and keys that no two runs share
 BEGUN = "Running stage"
+REPRO = [
+    sys.executable,
+    "-m",
+    "pipelines.preset",
+    "params.yaml",
+    "--",
+    "dvc",
+    "repro",
+]  # as `make repro` calls it
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -78,7 +87,10 @@ def killed(command: Sequence[str], folder: Path, instant: float, begun: str = ""
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+                process.wait()
+                while True:  # until its last child is gone: DVC looks for the processes that it has noted
+                    os.killpg(process.pid, 0)
+                    time.sleep(0.01)
             return math.inf
     assert process.returncode == 0, f"{command} failed"
     return time.monotonic() - since
@@ -137,7 +149,7 @@ def _torture(stage: str, outputs: list[Path], folder: Path, instants: Iterator[f
     def found() -> dict[str, str]:
         return {name: digest for out in outputs for name, digest in contents(out).items()}
 
-    again = ["dvc", "repro", "--single-item", "--force", stage]  # from the stage itself, not from DVC's cache
+    again = [*REPRO, "--single-item", "--force", stage]  # from the stage itself, not from DVC's cache
     before = found()
     lasts = killed(again, folder, math.inf, BEGUN)
     other, hit = set(differences(before, found())), 0
@@ -175,7 +187,7 @@ def main() -> None:
         folder = Path(temporary)
         copy_project(folder)
         run([sys.executable, "-m", "pipelines.preset", chosen.params], folder)
-        run(["dvc", "repro", *(chosen.stage or [])], folder)
+        run([*REPRO, *(chosen.stage or [])], folder)
         outputs = _outputs(folder)
         same = [
             _torture(stage, outputs[stage], folder, instants, chosen.kills)

@@ -272,6 +272,18 @@ def test_a_track_cannot_lead_out_of_the_data_set(sentence, project, make_track):
     assert "'../../../secret' is no name of a stem" in sentence(segments)
 
 
+@pytest.mark.parametrize(
+    ("argument", "code", "words"), [("--help", 0, "songs that it renders"), ("x", 2, "usage:")]
+)
+def test_a_stage_that_takes_no_arguments_says_so_and_does_nothing(project, argument, code, words):
+    project(data=TINY)
+    command = [sys.executable, "-m", "pipelines.data", argument]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == code
+    assert words in done.stdout + done.stderr
+    assert not Path("data").exists()
+
+
 def test_a_near_empty_stem_is_a_warning(project, make_track, capsys):
     folder = point_at(project, make_track, S00=("Drums", 0.1), S01=("Bass", 0.1))
     make_track(folder / "set/test/Track00013", {"S00": ("Drums", 0.1), "S01": ("Bass", np.zeros(48000))})

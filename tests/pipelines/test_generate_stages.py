@@ -19,7 +19,7 @@ from ucr.files import write_audio
 from ucr.segments import SegmentStore
 
 GENERATION = {
-    "count": 4,
+    "count": 6,
     "prior_steps": 2,
     "steps": 1,
     "strengths": [0.5, 1.0],
@@ -34,7 +34,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         write_params(folder, patch)
-        make_segments(folder / "segments", {"train": 16, "test": 16}, round(SECONDS * RATE))
+        make_segments(folder / "segments", {"train": 16, "test": 28}, round(SECONDS * RATE))
         save(folder / "models", rate=RATE)
         generate.main()
         score_generation.main()
@@ -69,7 +69,7 @@ def folder(made, tmp_path, monkeypatch):
 def test_the_manifest_names_every_clip_and_its_songs(made):
     table = pd.read_csv(made / "generated/manifest.csv", dtype=str, keep_default_na=False)
     assert list(table) == ["kind", "segment", "generated", "taken", "strength", "seed", "file", "parts"]
-    counts = {"reconstruction": 4, "unconditional": 4, "partial": 8, "variation": 8, "recombination": 4}
+    counts = {"reconstruction": 6, "unconditional": 6, "partial": 12, "variation": 12, "recombination": 6}
     assert table["kind"].value_counts().to_dict() == counts
     assert table["file"].is_unique
     names = set(SegmentStore(made / "segments", "test").names)
@@ -84,6 +84,17 @@ def test_the_manifest_names_every_clip_and_its_songs(made):
     assert set(table.loc[table["kind"] == "variation", "strength"]) == {"0.5", "1.0"}
     files = {str(path.relative_to(made / "generated")) for path in (made / "generated").rglob("*.wav")}
     assert files == set(table["file"]) | set(table["parts"]) - {""}
+
+
+def test_songs_that_are_put_together_are_compared_with_other_songs_than_both(made):
+    """One track of seven is among no songs that were chosen."""
+    table = pd.read_csv(made / "generated/manifest.csv", dtype=str, keep_default_na=False)
+    embeddings = pd.read_csv(made / "generation_scores/embeddings.csv")
+    half = embeddings[embeddings["set"] == REFERENCE].set_index("clip")["half"].groupby(level=0).first()
+    assert half.nunique() == 2
+    for song in table.loc[table["kind"] == "recombination", "segment"]:
+        one, other = song.split("+")
+        assert half[one] == half[other]
 
 
 def test_a_partly_generated_song_is_the_mean_of_its_parts_and_keeps_the_others(made):
@@ -111,7 +122,7 @@ def test_every_set_is_scored(made):
         "partial component_1", "variation 0.5", "variation 1.0", "recombination",
     }  # fmt: skip
     assert set(embeddings["set"]) == sets | {REFERENCE}
-    assert (embeddings.groupby(["set", "space"]).size().drop(REFERENCE) == 4).all()
+    assert (embeddings.groupby(["set", "space"]).size().drop(REFERENCE) == 6).all()
     assert (embeddings.groupby(["set", "space"])["half"].nunique() == 2).all()
     near = rows[rows["metric"].isin([NEAREST, NEARER])]
     assert set(near["set"]) == sets

@@ -51,14 +51,15 @@ def tiny(project, monkeypatch):
 
 @pytest.mark.slow
 def test_a_killed_stage_ends_as_an_unbroken_one(tiny):
-    rng = random.Random()
+    rng = random.Random(0)
     for stage, output in STAGES.items():
         command = [sys.executable, "-m", f"pipelines.{stage}"]
         lasts = killed(command, tiny, math.inf)
         unbroken = contents(tiny / output)
         assert unbroken
         instant = rng.uniform(0.3, 0.95) * lasts
-        killed(command, tiny, instant)
+        while killed(command, tiny, instant) != math.inf:  # it ended before: this machine is faster by now
+            instant *= 0.8
         killed(command, tiny, math.inf)
         assert differences(unbroken, contents(tiny / output)) == [], f"{stage} killed after {instant} s"
         assert not list(Path("runs").glob("*")), stage

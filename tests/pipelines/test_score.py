@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from eval.folders import COLUMNS
+from eval.provenance import files_hash
 from pipelines.score import score
 from pipelines.tables import make
 from ucr.errors import UserError
@@ -140,6 +141,19 @@ def test_provenance_says_where_the_scores_come_from(project, params):
     assert list(found["params"]["values"]["methods"]) == ["irm"]
     assert {"python", "numpy", "scipy"} <= found["libraries"].keys()
     assert found["machine"]["cores"] >= 1
+
+
+def test_provenance_names_the_shipped_weights_of_the_run_s_task(project, params):
+    for task in (params.task, "guitar+organ"):
+        folder = project / "shipped" / "+".join(reversed(task.split("+")))  # in another order of its sources
+        folder.mkdir(parents=True)
+        (folder / "card.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(task.encode())
+    methods = params.methods | {"irm": {"needs": "shipped"}}
+    score("irm", params.model_copy(update={"methods": methods}))
+    found = json.loads(Path("scores/irm/provenance.json").read_text())
+    own = "+".join(reversed(params.sources))
+    assert found["weights"] == files_hash(project / "shipped" / own / "model.safetensors")
 
 
 def test_methods_scored_on_other_data_never_share_a_table(project, params):

@@ -347,3 +347,16 @@ def test_damaged_inputs_are_one_sentence(tree, without_figures, damage, named):
     with pytest.raises(UserError, match=named):
         make_report(root, params)
     assert (root / "reports/index.html").read_text() == "the last page"
+
+
+def test_scores_of_another_run_than_the_tables_are_refused(tree):
+    root, params = tree
+    table = pd.read_csv(root / "reports/tables/provenance.csv")
+    path = root / "scores" / table["method"][0] / "provenance.json"
+    path.write_text(json.dumps({"data": table["data"][0]}))
+    make_report(root, params)
+    path.write_text(json.dumps({"data": "of another run"}))
+    with pytest.raises(
+        UserError, match="are scores on other data than reports/tables: run `dvc repro tables`"
+    ):
+        make_report(root, params)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 
@@ -47,6 +49,31 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_keeps_the_old_one(tmp_p
     assert "file" in caught.value.filename
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_was_writing_goes_when_the_file_is_written_again(tmp_path):
+    wait = (
+        "from ucr.files import replacing\nwith replacing('{}') as it: it.mkdir(), print(flush=True), input()"
+    )
+    writers = {
+        name: subprocess.Popen(
+            [sys.executable, "-c", wait.format(tmp_path / name)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for name in ("killed", "alive")
+    }
+    for writer in writers.values():
+        writer.stdout.readline()
+    writers["killed"].kill()
+    writers["killed"].wait()
+    assert len(list(tmp_path.iterdir())) == 2
+    for name in writers:
+        write_json(tmp_path / name, [])
+    assert len([path for path in tmp_path.iterdir() if path.name.startswith(".")]) == 1
+    (tmp_path / "alive").unlink()
+    writers["alive"].communicate(b"\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alive", "killed"]
 
 
 def test_audio_comes_back_as_it_was_even_over_full_scale(tmp_path):

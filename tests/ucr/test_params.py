@@ -42,6 +42,12 @@ def test_the_default_and_every_preset_are_valid(values):
         (("decomposition", "iadb", "variant"), "d", "it needs iadb.variant c"),
         (("codec", "name"), "encodec_24khz", "use mean"),
         (("prior", "denoiser", "strides"), [2], "one entry a level"),
+        (
+            ("prior", "denoiser", "strides"),
+            [1, 0, 2],
+            "prior.denoiser.strides.1: Input should be greater than 0",
+        ),
+        (("prior", "denoiser", "channels"), [32, 64, 100], "attention has heads of 32 channels"),
         (("decomposition", "optim", "epochs"), 3, "either steps or epochs"),
         (
             ("decomposition", "optim", "accumulate"),
@@ -74,6 +80,8 @@ def test_what_is_no_mapping_is_refused(tmp_path, text):
 
 
 def preset(folder, *arguments):
+    if not (folder / "ucr").exists():
+        (folder / "ucr").symlink_to(ROOT / "ucr")  # whose weights methods of params.yaml need
     command = [sys.executable, "-m", "pipelines.preset", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
@@ -85,7 +93,11 @@ def test_a_preset_lasts_as_long_as_its_command(tmp_path, values):
     done = preset(tmp_path, "small.yaml", "--", "grep", "seed: 7", "params.yaml")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "params.yaml").read_bytes() == before
+    assert done.stderr == "params.yaml is as it was before small.yaml\n"
     assert preset(tmp_path, "small.yaml", "--", "false").returncode == 1
+    (tmp_path / "few.yaml").write_text("methods: {nmf: {needs: segments}}\n")
+    done = preset(tmp_path, "few.yaml", "--", "true")
+    assert done.stderr.startswith("few.yaml leaves out the methods codec_oracle, conv_tasnet, ")
     assert (tmp_path / "params.yaml").read_bytes() == before
 
 
@@ -103,7 +115,7 @@ def test_a_killed_preset_is_undone_by_the_next_call(tmp_path, values):
 def test_two_presets_at_once_leave_the_parameters_whole(tmp_path, values):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     before = (tmp_path / "params.yaml").read_bytes()
-    (tmp_path / "small.yaml").write_text("seed: 7\n")
+    (tmp_path / "small.yaml").write_text("seed: 7\nmethods: {nmf: {needs: segments}}\n")
     wait = "touch begun; while [ ! -e end ]; do sleep 0.05; done; grep 'seed: 7' params.yaml"
     command = [sys.executable, "-m", "pipelines.preset", "small.yaml", "--", "sh", "-c", wait]
     first = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
@@ -125,9 +137,42 @@ def test_two_presets_at_once_leave_the_parameters_whole(tmp_path, values):
     assert (tmp_path / "params.yaml").read_bytes() == before
 
 
+LOCKED = """schema: '2.0'
+stages:
+  data:
+    cmd: python -m pipelines.data
+    deps:
+    - path: pipelines/data.py
+      hash: md5
+      md5: 0123456789abcdef0123456789abcdef
+      size: 12
+"""
+
+
+def test_what_a_kill_cut_short_while_dvc_wrote_it_is_deleted_before_a_command(tmp_path, values):
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    lock, running = tmp_path / "dvc.lock", tmp_path / ".dvc/tmp/rwlock"
+    conflict = f"<<<<<<< HEAD\n{LOCKED}=======\n"
+    for text, stays in [
+        (LOCKED, True),
+        (conflict, True),
+        ("", False),
+        (LOCKED[: LOCKED.index("ash: md5")], False),
+    ]:
+        lock.write_text(text)
+        running.write_text('{"write": {}}' if stays else '{"wri')
+        done = preset(tmp_path, "params.yaml", "--", "true")
+        assert done.returncode == 0, done.stderr
+        assert (lock.exists(), running.exists()) == (stays, stays), text
+        assert done.stderr.startswith("" if stays else "dvc.lock was cut short by a kill")
+
+
 @pytest.mark.parametrize(
     ("mistake", "sentence"),
     [
+        ("methods: {nmf: {needs: segmens}}", "methods.nmf.needs: segmens does not exist: choose segments, "),
+        ("methods: {nmf: {needs: segments, speed: 3}}", "methods.nmf in the params file: got an unexpected"),
         ("seeds: 7", "bad.yaml: seeds: is an unknown key"),
         ("seed: zero", "bad.yaml: seed: Input should be a valid integer"),
         ("seed: [", "bad.yaml is not valid YAML"),

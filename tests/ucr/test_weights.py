@@ -24,6 +24,13 @@ def test_the_shipped_weights_load_and_say_where_they_come_from():
     assert sum(path.stat().st_size for path in FOLDER.rglob("*.safetensors")) < MOST_MB * 1e6
 
 
+def test_the_order_of_sources_does_not_matter():
+    params = load_params().model_copy(update={"sources": ["bass", "drums"]})
+    _, method = make_method("ucr_pretrained", {"steps": 1})
+    method.load(FOLDER, params)
+    assert method.separate(np.zeros(24000, np.float32), 24000, 2).shape == (2, 24000)
+
+
 def test_a_task_without_weights_is_a_reason_not_a_crash():
     params = load_params().model_copy(update={"sources": ["guitar", "organ"]})
     _, method = make_method("ucr_pretrained", {})

@@ -23,4 +23,4 @@ Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, ...  [default: the first GPU, or the CPU]", show_default=False)
 ]
 PriorSteps = Annotated[int, typer.Option(min=1, help="Sampling steps.")]
-Seed = Annotated[int, typer.Option(min=0, help="Another seed, another result.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Another seed, another result.")]

@@ -66,14 +66,18 @@ def separate(
     method hears the mean of the channels at its own rate (24 kHz); every channel is shared in the same way.
     """
     import ucr
+    from ucr.streaming import Song
 
     taken: dict[str, Path] = {}
     for song in songs:
         other = taken.setdefault(song.stem, song)
         if other is not song:
             raise UserError(
-                f"{other} and {song} would both be written to {out / song.stem}: separate them one at a time"
+                f"{other} and {song} would both be written to {out / song.stem}: give each an --out of its own"
             )
+    for song in songs:
+        with Song(song):  # what can't be read stops the command before hours of work
+            pass
     for song in songs:
         stems = ucr.separate(
             song, out, task=task, method=method, weights=weights, steps=steps, mask=mask, device=device

@@ -36,7 +36,9 @@ def mend_soundfont(source: Path, target: Path) -> None:
     try:
         data = source.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"the SoundFont {source} does not exist: mend data.soundfont") from None
+        raise UserError(
+            f"the SoundFont {source} does not exist: mend data.soundfont or train_soundfonts, or install it"
+        ) from None
     try:
         if data[:4] != b"RIFF" or data[8:12] != b"sfbk":
             raise ValueError("no sfbk header")

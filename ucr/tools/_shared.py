@@ -11,16 +11,15 @@ from tqdm import tqdm
 
 from ucr.errors import UserError
 from ucr.streaming import Song, writing
-from ucr.weights import FOLDER, tasks
+from ucr.weights import FOLDER, tasks, weights_of
 
 TASK = "drums+bass"
 
 
 def shipped(task: str) -> Path:
     """The folder of the weights that ship for a task, its sources in any order; a `UserError` if there are none."""
-    for known in tasks(FOLDER):
-        if sorted(known.split("+")) == sorted(task.split("+")):
-            return FOLDER / known
+    if found := weights_of(task, FOLDER):
+        return found
     raise UserError(f"no weights ship for {task}: choose from {', '.join(tasks(FOLDER))}")
 
 

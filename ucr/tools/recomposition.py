@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -205,15 +206,16 @@ def _recompose(
     path, rate = Path(out), recomposer.sample_rate
     if path.suffix.lower() != ".wav":
         raise UserError(f"{path} is no name of a WAV file: end it in .wav")
-    opened = [Song(song) for song in songs]
-    readers = [song.mono(rate) for song in opened]
-    size, hop = round(WINDOW * rate), round((WINDOW - OVERLAP) * rate)
-    parts = (
-        (step, function(window, i)[:, None])
-        for i, (step, window) in enumerate(streaming.windows(_together(readers), size, hop))
-    )
-    n_samples = min(round(song.n_samples / song.sample_rate * rate) for song in opened)
-    save(streaming.joined(parts), [path], rate, 1, n_samples, opened)
+    with ExitStack() as stack:
+        opened = [stack.enter_context(Song(song)) for song in songs]
+        readers = [song.mono(rate) for song in opened]
+        size, hop = round(WINDOW * rate), round((WINDOW - OVERLAP) * rate)
+        parts = (
+            (step, function(window, i)[:, None])
+            for i, (step, window) in enumerate(streaming.windows(_together(readers), size, hop))
+        )
+        n_samples = min(round(song.n_samples / song.sample_rate * rate) for song in opened)
+        save(streaming.joined(parts), [path], rate, 1, n_samples, opened)
     return path
 
 

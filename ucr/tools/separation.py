@@ -122,6 +122,8 @@ def load_separator(
     options: dict = {"device": device} if trained else {}
     if not trained and weights:
         raise UserError(f"{method} learns nothing and takes no weights: leave them out")
+    if not trained and device not in (None, "cpu"):
+        raise UserError(f"{method} runs on the CPU: leave out the device")
     if steps is not None and meta.kind != "ours":
         raise UserError(f"{method} samples nothing and takes no steps: leave them out")
     if meta.kind == "ours":
@@ -135,8 +137,9 @@ def load_separator(
     if not trained:
         sources, sample_rate = _names_of(task or TASK), SAMPLE_RATE
     elif weights is None:
+        trained_as = "decomposition" if meta.kind == "ours" else method
         raise UserError(
-            f"{method} needs weights, which don't ship: name the folder that was trained (models/{method}, say)"
+            f"{method} needs weights, which don't ship: name the folder that was trained (models/{trained_as}, say)"
         )
     else:
         _, config, card = load_model(weights)

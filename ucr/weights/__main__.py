@@ -6,7 +6,7 @@
 
 `verify` separates the test split of the task's segments again and compares with the card's scores; `ship`
 measures `models/decomposition` in the same way and puts it and `models/prior` in place. Both need the task's segments:
-`python -m pipelines.preset params/weights/TASK.yaml -- dvc repro segments` makes them.
+`dvc repro segments` makes them, with the task's `sources` in params.yaml.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from baselines import ucr as baseline
-from eval.provenance import code_version, machine
+from eval.provenance import code_version
 from eval.quick import mean_si_scores
 from ucr.decomposition import load_decomposition
 from ucr.errors import UserError, command
@@ -37,6 +37,9 @@ TRAINED = Path("models/decomposition")
 PRIOR = Path("models/prior")
 TOLERANCE_DB = 0.02  # another processor's rounding; measured scores are rounded to 0.001 dB
 METRICS = ("si_sdr", "si_sir", "si_sar")
+SEGMENTS_FIRST = (
+    "run `dvc repro segments` with `sources: [{}]` in params.yaml, and its data as they are, first"
+)
 
 
 def measure(weights: Path, folder: Path = SEGMENTS) -> dict:
@@ -46,16 +49,13 @@ def measure(weights: Path, folder: Path = SEGMENTS) -> dict:
     """
     if not folder.is_dir():
         task = load_decomposition(weights)[1].sources
-        raise UserError(
-            f"{folder} does not exist: run `python -m pipelines.preset params/weights/{'+'.join(task)}.yaml -- "
-            "dvc repro segments` first"
-        )
+        raise UserError(f"{folder} does not exist: " + SEGMENTS_FIRST.format(", ".join(task)))
     store = SegmentStore(folder, "test")
     _, setting, _ = load_decomposition(weights)
     if store.sources != setting.sources:
         raise UserError(
-            f"{folder} holds {'+'.join(store.sources)}, {weights} separates {'+'.join(setting.sources)}: run "
-            f"`python -m pipelines.preset params/weights/{'+'.join(setting.sources)}.yaml -- dvc repro segments` first"
+            f"{folder} holds {'+'.join(store.sources)}, {weights} separates {'+'.join(setting.sources)}: "
+            + SEGMENTS_FIRST.format(", ".join(setting.sources))
         )
     params = load_params().model_copy(update={"sources": setting.sources})
     method = baseline.Method(steps=1)
@@ -85,8 +85,8 @@ def verify(task: str) -> None:
     found, wanted = measure(FOLDER / task), card["scores"]
     if found["test_audio"] != wanted["test_audio"]:
         raise UserError(
-            f"{SEGMENTS} is not the test audio of {FOLDER / task / CARD}: run "
-            f"`python -m pipelines.preset params/weights/{task}.yaml -- dvc repro segments` first"
+            f"{SEGMENTS} is not the test audio of {FOLDER / task / CARD}: "
+            + SEGMENTS_FIRST.format(task.replace("+", ", "))
         )
     for metric in METRICS:
         for source, value in wanted[metric].items():
@@ -120,7 +120,6 @@ def ship(trained: Path = TRAINED, prior: Path = PRIOR, folder: Path = FOLDER) ->
         "params_file": f"params/weights/{task}.yaml",
         "code": code_version(),
         "hours": round(card["last"]["seconds"] / 3600, 3),
-        "machine": machine(),
         "label_free": {name: card["last"][name] for name in ("validation_loss", "remix_consistency_db")},
         "scores": measure(trained),
     }

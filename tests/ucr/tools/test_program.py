@@ -123,6 +123,8 @@ def cut_short(folder):
         (None, ["--method", "hpss", "--task", "drums+bass+piano"], "hpss yields two estimates"),
         (None, ["--method", "nmf", "--steps", "2"], "nmf samples nothing and takes no steps"),
         (None, ["--method", "nmf", "--weights", "x"], "nmf learns nothing and takes no weights"),
+        (None, ["--method", "nmf", "--device", "cuda"], "nmf runs on the CPU: leave out the device"),
+        (None, ["--method", "ucr"], "name the folder that was trained (models/decomposition, say)"),
         (None, ["--method", "ucr", "--weights", "x"], "model.safetensors does not exist"),
         (None, ["--weights", "x"], "ucr_pretrained has weights of its own"),
         (None, ["--device", "abacus"], "there is no device 'abacus' here"),
@@ -151,7 +153,13 @@ def test_a_damaged_song_is_no_success(tmp_path, song, capsys):
 def test_songs_of_one_name_are_not_written_over_each_other(tmp_path, song, capsys):
     shutil.copytree(tmp_path, tmp_path / "other")
     assert run("separate", song, tmp_path / "other" / "song.wav", "-o", tmp_path / "out") == 1
-    assert "would both be written to" in capsys.readouterr().err
+    assert "give each an --out of its own" in capsys.readouterr().err
+
+
+def test_a_song_that_cannot_be_read_stops_before_the_first_is_separated(tmp_path, song):
+    (tmp_path / "text.wav").write_text("no audio")
+    assert run("separate", song, tmp_path / "text.wav", "-o", tmp_path / "out") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_song_is_never_written_over(with_prior, tmp_path, song, capsys):
