@@ -66,7 +66,7 @@ def _lock() -> int:
 def _mend_dvc() -> None:
     """Delete what DVC was writing, in place, when it was killed, and could not read again.
 
-    What had run it finds in its cache.
+    What had run it finds in its cache, but for the tables and the report, which are made again.
     """
     if (
         DVC_LOCK.is_file() and b"<<<<<<<" not in DVC_LOCK.read_bytes()
