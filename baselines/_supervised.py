@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from baselines._trained import Trained
 from ucr.errors import UserError
 from ucr.models import Separation, fill, load_model
-from ucr.params import Params, checked
+from ucr.params import Params
+from ucr.schema import checked
 
 OVERLAP = 0.25  # of a chunk, as in Demucs
 

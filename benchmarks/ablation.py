@@ -33,7 +33,8 @@ from ucr.errors import UserError, command
 from ucr.files import write_csv
 from ucr.latents import LatentStore, open_latents, write_latents
 from ucr.models import save_model
-from ucr.params import PARAMS_FILE, Params, check_params, read_yaml
+from ucr.params import PARAMS_FILE, Params, check_params
+from ucr.schema import read_yaml
 from ucr.segments import SegmentStore
 from ucr.training import RUNS, finish
 from ucr.weights import FOLDER

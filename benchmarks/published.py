@@ -49,7 +49,8 @@ from ucr.decomposition import DecompositionModel
 from ucr.errors import command
 from ucr.files import read_json, write_csv
 from ucr.latents import LatentStore
-from ucr.params import Params, check_params, load_params, read_yaml
+from ucr.params import Params, check_params, load_params
+from ucr.schema import read_yaml
 from ucr.segments import SegmentStore
 from ucr.training import Job, finish, in_bfloat16, train
 from ucr.weights import FOLDER

@@ -34,21 +34,17 @@ def measure(name: str, params: Params) -> dict:
     sources = np.stack([store[i % len(store)].sources for i in range(BATCH)])
     seconds = sources.shape[-1] / rate
 
-    def separate(count: int, seconds: float = seconds) -> None:
+    def separate(count: int, seconds: float = seconds) -> np.ndarray:
         references = sources[:count, :, : round(seconds * rate)].copy()
         mixtures = references.mean(axis=1)
         if work.meta.kind == "oracle":
             calls = zip(mixtures, references, strict=True)
-            found = np.stack(
-                [work.method.separate(mixture, rate, n_sources, true) for mixture, true in calls]
-            )
-        else:
-            found = work.method.separate_batch(mixtures, rate, n_sources)
-        check_estimates(found, *references.shape)
+            return np.stack([work.method.separate(mixture, rate, n_sources, true) for mixture, true in calls])
+        return work.method.separate_batch(mixtures, rate, n_sources)
 
     result: dict = {"method": name, "kind": work.meta.kind, "failed": ""}
     try:
-        separate(1)
+        check_estimates(separate(1), 1, *sources.shape[1:])
     except Exception as error:  # a method may fail in any way
         return result | {"failed": " ".join(f"{type(error).__name__}: {error}".split())}
     result["peak_memory_mb"] = round(cost.peak_memory_mb(), 1)

@@ -21,7 +21,8 @@ import yaml
 from baselines.base import check_methods
 from ucr.errors import UserError, command
 from ucr.files import replacing
-from ucr.params import PARAMS_FILE, check_params, read_yaml
+from ucr.params import PARAMS_FILE, check_params
+from ucr.schema import read_yaml
 
 WHOLE = {"methods", "supervised"}
 BACKUP = Path("runs/params.before-preset.yaml")

@@ -12,7 +12,8 @@ from tqdm import tqdm
 from pipelines import run_stage
 from ucr.errors import UserError, command
 from ucr.files import code_hash, read_json
-from ucr.params import Description, Params, checked, load_params
+from ucr.params import Params, load_params
+from ucr.schema import Description, checked
 from ucr.segments import Cut, SegmentWriter, cut_track
 from ucr.slakh.read import Track, find_tracks
 from ucr.workers import in_workers

@@ -14,7 +14,8 @@ from ucr.codecs import Codec, make_codec
 from ucr.errors import UserError
 from ucr.models import fill, load_model
 from ucr.networks import Encoder, UNet
-from ucr.params import CodecParams, DecompositionParams, Section, SourceName
+from ucr.params import CodecParams, DecompositionParams, SourceName
+from ucr.schema import Section
 
 MASK_WEIGHT = 0.1  # of the masks' relative error beside the latents' error: they are about as large then
 

@@ -39,9 +39,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name}.{platform.node()}-"
-    for scratch in path.parent.iterdir():
-        if scratch.name.startswith(prefix) and not _runs(scratch.name.removeprefix(prefix)):
-            shutil.rmtree(scratch, ignore_errors=True)
+    for left in path.parent.iterdir():
+        if left.name.startswith(prefix) and not _runs(left.name.removeprefix(prefix)):
+            shutil.rmtree(left, ignore_errors=True)
     scratch = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=path.parent))
     temporary = scratch / path.name
     try:

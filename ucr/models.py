@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from ucr.errors import UserError
 from ucr.files import read_json, replacing, write_json
-from ucr.params import NAME, Description, SourceName
+from ucr.params import NAME, SourceName
+from ucr.schema import Description
 
 WEIGHTS = "model.safetensors"
 CARD = "card.json"

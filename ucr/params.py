@@ -5,25 +5,15 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from ucr.errors import UserError
+from ucr.schema import Section, checked, read_yaml
 
 PARAMS_FILE = "params.yaml"
 TRAINED_CODEC = "models/codec"  # where train_codec writes
 HEAD_CHANNELS = 32  # of attention
-M = TypeVar("M", bound=BaseModel)
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ()-]*")  # of a source, and so of files
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # of a method, and so of files
 
@@ -35,18 +25,6 @@ def _source_name(name: str) -> str:
 
 
 SourceName = Annotated[str, AfterValidator(_source_name)]
-
-
-class Section(BaseModel):
-    """A part of the parameters: immutable, and no key is unknown or of another type."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Description(BaseModel):
-    """What is used of a JSON file that describes a stage's output; its other keys are for people."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
 class TrackCounts(Section):
@@ -426,19 +404,6 @@ def load_params(path: str | Path = PARAMS_FILE) -> Params:
     return check_params(read_yaml(path), path)
 
 
-def read_yaml(path: str | Path) -> dict:
-    """Read a YAML mapping by the safe loader."""
-    try:
-        value = yaml.safe_load(Path(path).read_text())
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: run from the project's root or mend the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path} holds no mapping of keys to values")
-    return value
-
-
 def read_executor(path: str | Path = PARAMS_FILE) -> ExecutorParams:
     """The `executor` of a params file, the default where there is none, whatever else the file holds."""
     section = read_yaml(path).get("executor", {}) if Path(path).is_file() else {}
@@ -448,23 +413,3 @@ def read_executor(path: str | Path = PARAMS_FILE) -> ExecutorParams:
 def check_params(values: dict, path: str | Path = PARAMS_FILE) -> Params:
     """Turn a mapping into `Params`; `path` is named in errors."""
     return checked(Params, values, path)
-
-
-def checked(
-    model: type[M], values: dict, path: str | Path, remedy: str = "", place: tuple[str, ...] = ()
-) -> M:
-    """Turn the mapping that was read from `path` into a model; a `UserError` names the first key that is wrong."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in (*place, *first["loc"])) or "the file"
-        what = {
-            "extra_forbidden": "is an unknown key: remove it or mend its name",
-            "missing": "is missing: add it",
-        }
-        reason = what.get(first["type"], first["msg"].removeprefix("Value error, "))
-        if first["type"] == "float_type" and isinstance(first["input"], str):
-            reason += f", and YAML reads {first['input']} as text: write it like 1.0e-3"
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise UserError(f"{path}: {key}: {reason}{more}{remedy and ': ' + remedy}") from None

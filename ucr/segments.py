@@ -24,7 +24,8 @@ from pydantic import Field
 
 from ucr.errors import UserError
 from ucr.files import read_json, replacing, write_json
-from ucr.params import Description, SourceName, checked
+from ucr.params import SourceName
+from ucr.schema import Description, checked
 from ucr.slakh.read import Skip, Track, read_sources
 from ucr.slakh.song import SPLITS
 

@@ -12,7 +12,7 @@ from baselines._supervised import in_chunks
 from baselines.base import import_method, make_method
 from baselines.conv_tasnet import ConvTasNet
 from ucr.errors import UserError
-from ucr.params import read_yaml
+from ucr.schema import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["demucs", "htdemucs", "conv_tasnet"]

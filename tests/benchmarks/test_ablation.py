@@ -3,7 +3,7 @@ import pytest
 
 from benchmarks import ablation
 from ucr.errors import UserError
-from ucr.params import read_yaml
+from ucr.schema import read_yaml
 
 
 class Latents:

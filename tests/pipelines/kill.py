@@ -34,15 +34,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 MEASURED = ["seconds", "loader_share"]  # columns and keys that no two runs share
 BEGUN = "Running stage"
-REPRO = [
-    sys.executable,
-    "-m",
-    "pipelines.preset",
-    "params.yaml",
-    "--",
-    "dvc",
-    "repro",
-]  # as `make repro` calls it
+GONE_AFTER = 3000  # hundredths of a second
+# As `make repro` calls it:
+REPRO = [sys.executable, "-m", "pipelines.preset", "params.yaml", "--", "dvc", "repro"]
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -88,7 +82,9 @@ def killed(command: Sequence[str], folder: Path, instant: float, begun: str = ""
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-                while True:  # until its last child is gone: DVC looks for the processes that it has noted
+                for _ in range(
+                    GONE_AFTER
+                ):  # DVC looks for the processes that it noted, so wait for the last child
                     os.killpg(process.pid, 0)
                     time.sleep(0.01)
             return math.inf

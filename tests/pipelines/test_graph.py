@@ -71,7 +71,14 @@ def behind(files: set[Path], apart_from: set[Path]) -> set[Path]:
 # Modules that no output's content comes from: messages, files, parameters, workers, readers of what a dependency is.
 PLUMBING = [
     *(f"{package}/__init__.py" for package in ("baselines", "eval", "pipelines", "ucr", "ucr/weights")),
-    *("ucr/errors.py", "ucr/files.py", "ucr/params.py", "ucr/models.py", "ucr/torchaudio.py"),
+    *(
+        "ucr/errors.py",
+        "ucr/files.py",
+        "ucr/params.py",
+        "ucr/schema.py",
+        "ucr/models.py",
+        "ucr/torchaudio.py",
+    ),
     *("ucr/workers.py", "ucr/cluster.py", "ucr/memory.py", "ucr/slakh/read.py", "ucr/slakh/song.py"),
     "eval/provenance.py",
 ]

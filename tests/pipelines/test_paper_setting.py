@@ -25,7 +25,7 @@ from pipelines import (
 )
 from pipelines.preset import merge
 from ucr.files import read_json
-from ucr.params import read_yaml
+from ucr.schema import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ["drums", "bass", "piano"]

@@ -14,7 +14,8 @@ from pipelines.preset import merge
 from pipelines.train_codec import draw_crops
 from ucr.codecs import make_codec
 from ucr.files import read_json
-from ucr.params import load_params, read_yaml
+from ucr.params import load_params
+from ucr.schema import read_yaml
 from ucr.segments import Cut, SegmentStore, SegmentWriter
 from ucr.slakh.read import Track
 

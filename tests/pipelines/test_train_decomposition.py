@@ -8,7 +8,8 @@ from pipelines.preset import merge
 from pipelines.train_decomposition import REMIX_DB, guess_again, remix, remix_consistency
 from tests.conftest import ROOT
 from ucr.decomposition import load_decomposition
-from ucr.params import check_params, load_params, read_yaml
+from ucr.params import check_params, load_params
+from ucr.schema import read_yaml
 from ucr.segments import SegmentStore
 
 

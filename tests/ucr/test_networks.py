@@ -5,7 +5,8 @@ import torch
 
 from pipelines.preset import merge
 from ucr.networks import Encoder, UNet
-from ucr.params import UNetParams, check_params, read_yaml
+from ucr.params import UNetParams, check_params
+from ucr.schema import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,7 +11,8 @@ import numpy as np
 from ucr import streaming
 from ucr.errors import UserError
 from ucr.models import Separation, component_names, load_model
-from ucr.params import NAME, Params, checked
+from ucr.params import NAME, Params
+from ucr.schema import checked
 from ucr.streaming import Song
 from ucr.tools._shared import TASK, save, shipped
 
