@@ -31,7 +31,7 @@ audit: install
 docs: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	$(BIN)/python -c 'import ucr, pdoc.__main__ as pdoc; [getattr(ucr, name) for name in ucr.__all__]; \
-	pdoc.cli(["--docformat", "numpy", "--output-directory", "docs/api", "ucr", "!ucr.cli", "baselines.base", "eval"])'
+	pdoc.cli(["--docformat", "numpy", "--output-directory", "docs/api", "ucr", "!ucr.program.cli", "ucr.methods.contract", "eval"])'
 
 install: .venv/installed
 

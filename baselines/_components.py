@@ -6,8 +6,8 @@ from abc import abstractmethod
 
 import numpy as np
 
-from baselines._spectrogram import apply_masks, ratio_masks, stft
-from baselines.base import Baseline
+from ucr.methods.contract import Baseline
+from ucr.signal.spectrogram import apply_masks, ratio_masks, stft
 
 MEL_BANDS = 40
 COEFFICIENTS = slice(1, 13)  # without the 0th, which says how loud a component is

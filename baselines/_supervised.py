@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from baselines._trained import Trained
-from ucr.errors import UserError
-from ucr.models import Separation, fill, load_model
-from ucr.params import Params
-from ucr.schema import checked
+from ucr.foundation.checkpoints import Separation, fill, load_model
+from ucr.foundation.errors import UserError
+from ucr.foundation.params import Params
+from ucr.foundation.schema import checked
+from ucr.methods.trained import Trained
 
 OVERLAP = 0.25  # of a chunk, as in Demucs
 

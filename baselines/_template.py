@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from baselines._spectrogram import apply_masks, only_two, stft
-from baselines.base import Baseline, Meta
+from ucr.methods.contract import Baseline, Meta
+from ucr.signal.spectrogram import apply_masks, only_two, stft
 
 META = Meta(
     name="template",  # the file's name, without a leading underscore
-    kind="blind",  # oracle, blind, supervised or ours: see baselines/base.py
+    kind="blind",  # oracle, blind, supervised or ours: see ucr/methods/contract.py
     paper="No paper: an example",
     summary="What lies below a frequency, then the rest",
 )
@@ -35,7 +35,7 @@ class Method(Baseline):
     def __init__(self, split_hz: float = 250.0, n_fft: int = 2048, hop: int = 512):
         self.split_hz, self.n_fft, self.hop = split_hz, n_fft, hop
 
-    # A method with trained weights also has `load(self, needs, params)`: see baselines/base.py.
+    # A method with trained weights also has `load(self, needs, params)`: see ucr/methods/contract.py.
 
     def separate(
         self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from baselines._trained import Trained
 from ucr.codecs import Codec
-from ucr.decomposition import DecompositionModel, load_decomposition
-from ucr.errors import UserError
-from ucr.params import Params
+from ucr.foundation.errors import UserError
+from ucr.foundation.params import Params
+from ucr.methods.trained import Trained
+from ucr.model.decomposition import DecompositionModel, load_decomposition
 from ucr.weights import tasks, weights_of
 
 PAPER = "Bindi & Esling, Unsupervised Composable Representations for Audio, ISMIR 2024"

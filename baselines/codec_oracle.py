@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baselines.base import Baseline, Meta
+from ucr.methods.contract import Baseline, Meta
 
 if TYPE_CHECKING:
-    from ucr.params import Params
+    from ucr.foundation.params import Params
 
 META = Meta(
     name="codec_oracle",

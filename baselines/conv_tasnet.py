@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines._supervised import Supervised
-from baselines.base import Meta
+from ucr.methods.contract import Meta
 
 META = Meta(
     name="conv_tasnet",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from baselines._supervised import Mono, Supervised
-from baselines.base import Meta
+from ucr.methods.contract import Meta
 
 META = Meta(
     name="demucs",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from baselines._spectrogram import apply_masks, only_two, stft
-from baselines.base import Baseline, Meta
+from ucr.methods.contract import Baseline, Meta
+from ucr.signal.spectrogram import apply_masks, only_two, stft
 
 META = Meta(
     name="ft2d",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from baselines._spectrogram import apply_masks, stft
-from baselines.base import Baseline, Meta
+from ucr.methods.contract import Baseline, Meta
+from ucr.signal.spectrogram import apply_masks, stft
 
 META = Meta(
     name="ibm",

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from baselines._components import Subspaces
-from baselines.base import Meta
+from ucr.methods.contract import Meta
 
 META = Meta(
     name="ica",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from baselines.base import Baseline, Meta
+from ucr.methods.contract import Baseline, Meta
 
 META = Meta(
     name="mixture",

@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 
 from baselines._components import source_magnitudes
-from baselines._spectrogram import apply_masks, ratio_masks, stft
-from baselines.base import Baseline, Meta
+from ucr.methods.contract import Baseline, Meta
+from ucr.signal.spectrogram import apply_masks, ratio_masks, stft
 
 META = Meta(
     name="nmf",

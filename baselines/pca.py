@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from baselines._components import Subspaces
-from baselines.base import Meta
+from ucr.methods.contract import Meta
 
 META = Meta(
     name="pca",

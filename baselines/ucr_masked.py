@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from baselines._spectrogram import apply_masks, ratio_masks, stft
 from baselines._ucr import PAPER, Decomposition
-from baselines.base import Meta
+from ucr.methods.contract import Meta
+from ucr.signal.spectrogram import apply_masks, ratio_masks, stft
 
 META = Meta(
     name="ucr_masked",

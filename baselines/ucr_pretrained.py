@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from baselines._ucr import PAPER, Pretrained
-from baselines.base import Meta
+from ucr.methods.contract import Meta
 
 META = Meta(
     name="ucr_pretrained",

@@ -29,14 +29,14 @@ from pipelines import data, segments
 from pipelines.preset import merge
 from pipelines.train_decomposition import make_setting, train_rounds
 from ucr.codecs import digest, make_codec
-from ucr.errors import UserError, command
-from ucr.files import write_csv
-from ucr.latents import LatentStore, open_latents, write_latents
-from ucr.models import save_model
-from ucr.params import PARAMS_FILE, Params, check_params
-from ucr.schema import read_yaml
-from ucr.segments import SegmentStore
-from ucr.training import RUNS, finish
+from ucr.data.segments import SegmentStore
+from ucr.foundation.checkpoints import save_model
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import write_csv
+from ucr.foundation.params import PARAMS_FILE, Params, check_params
+from ucr.foundation.schema import read_yaml
+from ucr.training.latents import LatentStore, open_latents, write_latents
+from ucr.training.trainer import RUNS, finish
 from ucr.weights import FOLDER
 
 VARIANTS = Path("benchmarks/ablation.yaml")

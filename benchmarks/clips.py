@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from baselines.base import load_method
 from baselines.ucr_masked import masked
 from eval.scores import si_scores
-from ucr.errors import UserError, command
-from ucr.files import read_audio, write_csv
-from ucr.params import Params, load_params
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import read_audio, write_csv
+from ucr.foundation.params import Params, load_params
+from ucr.methods.contract import load_method
 
 TABLE = Path("benchmarks/clips.csv")
 METRICS = ("si_sdr", "si_sir")

@@ -19,12 +19,12 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from baselines.base import make_method
-from ucr.errors import UserError, command
-from ucr.files import read_audio, read_json, replacing, write_csv
-from ucr.params import load_params
-from ucr.segments import FULL_SCALE, cut_track
-from ucr.slakh.read import Track, find_tracks
+from ucr.data.segments import FULL_SCALE, cut_track
+from ucr.data.slakh.read import Track, find_tracks
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import read_audio, read_json, replacing, write_csv
+from ucr.foundation.params import load_params
+from ucr.methods.contract import make_method
 
 FOLDER = Path(__file__).parent
 METHODS = ("hpss", "irm")

@@ -39,14 +39,14 @@ from benchmarks.published import ROOT, write_params
 from benchmarks.scheme import write_encodec
 from pipelines import data
 from ucr.codecs import make_codec
-from ucr.errors import UserError, command
-from ucr.files import read_json, write_csv
-from ucr.latents import BATCH
-from ucr.models import default_device
-from ucr.params import load_params
-from ucr.segments import SegmentStore
-from ucr.slakh.read import Track, find_tracks
-from ucr.slakh.song import SPLITS
+from ucr.data.segments import SegmentStore
+from ucr.data.slakh.read import Track, find_tracks
+from ucr.data.slakh.song import SPLITS
+from ucr.foundation.checkpoints import default_device
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import read_json, write_csv
+from ucr.foundation.params import load_params
+from ucr.training.latents import BATCH
 
 TABLE = ROOT / "benchmarks" / "preprocessing.csv"
 STAGES = ("segments", "latents")

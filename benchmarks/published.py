@@ -4,10 +4,10 @@
 
 The published scheme is a minimal rendering of the paper's: components encoded and denoised one after another, segments
 separated one by one in 50 steps, float32, tracks read one by one by librosa, each signal through the codec by itself.
-It has none of the waste that a full program adds. Ours is what the stages run: `ucr.training.train`,
+It has none of the waste that a full program adds. Ours is what the stages run: `ucr.training.trainer.train`,
 `Baseline.separate_batch`, `pipelines.segments` and `pipelines.latents`. Both sides of a row take turns, `ROUNDS` times,
 the first a warm-up; the median counts. EnCodec's and the sampling of the paper's networks are long and done once. Freed
-memory is kept on both sides (`ucr.memory`).
+memory is kept on both sides (`ucr.foundation.memory`).
 
 Training: the paper's networks, optimiser and crop (`params/paper.yaml`), batch `BATCH` in place of 64 on both sides so
 that two cores can do it (`MEMORY_BATCH` for the memory); latents are 128-band `mel` ones of rendered songs, since
@@ -45,14 +45,14 @@ from pipelines import data, latents, segments
 from pipelines.preset import merge
 from pipelines.train_decomposition import make_job, make_setting
 from ucr.codecs import make_codec
-from ucr.decomposition import DecompositionModel
-from ucr.errors import command
-from ucr.files import read_json, write_csv
-from ucr.latents import LatentStore
-from ucr.params import Params, check_params, load_params
-from ucr.schema import read_yaml
-from ucr.segments import SegmentStore
-from ucr.training import Job, finish, in_bfloat16, train
+from ucr.data.segments import SegmentStore
+from ucr.foundation.errors import command
+from ucr.foundation.files import read_json, write_csv
+from ucr.foundation.params import Params, check_params, load_params
+from ucr.foundation.schema import read_yaml
+from ucr.model.decomposition import DecompositionModel
+from ucr.training.latents import LatentStore
+from ucr.training.trainer import Job, finish, in_bfloat16, train
 from ucr.weights import FOLDER
 
 ROOT = Path(__file__).resolve().parents[1]

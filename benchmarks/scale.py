@@ -20,9 +20,9 @@ from benchmarks.published import ROOT, setting
 from eval.cost import multiply_accumulates
 from pipelines.train_decomposition import make_setting
 from ucr.codecs.encodec import untrained
-from ucr.errors import UserError, command
-from ucr.files import replacing
-from ucr.networks import UNet
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import replacing
+from ucr.model.networks import UNet
 
 PAGE = ROOT / "docs" / "scale.md"
 TRACKS = {"train": 1500, "validation": 375, "test": 225}

@@ -18,13 +18,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from ucr import iadb
 from ucr.codecs import Codec
 from ucr.codecs.encodec import untrained
-from ucr.decomposition import DecompositionModel
-from ucr.params import Params
-from ucr.slakh.read import find_tracks, stem_paths
-from ucr.training import Job
+from ucr.data.slakh.read import find_tracks, stem_paths
+from ucr.foundation.params import Params
+from ucr.model import iadb
+from ucr.model.decomposition import DecompositionModel
+from ucr.training.trainer import Job
 
 
 def loss_of(model: DecompositionModel, mixtures: Tensor) -> Tensor:

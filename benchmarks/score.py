@@ -23,7 +23,7 @@ from eval.bss_eval import bss_eval
 from eval.distances import multiscale_stft_distance
 from eval.folders import Song, _read, find_songs, score_songs
 from eval.scores import WINDOWED
-from ucr.files import write_audio
+from ucr.foundation.files import write_audio
 
 RATE, SECONDS, WINDOW, HOP = 24000, 7, 3.5, 1.5
 NAMES = ["drums", "bass", "piano", "guitar"]

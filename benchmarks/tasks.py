@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from baselines.base import load_method
 from eval.quick import mean_si_scores
-from ucr.errors import UserError, command
-from ucr.files import write_csv
-from ucr.params import load_params
-from ucr.segments import SegmentStore
+from ucr.data.segments import SegmentStore
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import write_csv
+from ucr.foundation.params import load_params
+from ucr.methods.contract import load_method
 
 SEGMENTS = Path("segments")
 TABLE = Path("benchmarks/tasks.csv")

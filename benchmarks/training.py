@@ -3,7 +3,7 @@
     python -m benchmarks.training [--steps 30] [--processes 1 2] [--trainings decomposition conv_tasnet]
 
 Needs `segments/` and `latents/`; run it on an otherwise idle machine. Every row is a training of its own by
-`ucr.training.train`, with the parameters of `params.yaml`, started anew: so many steps to warm up, and to compile,
+`ucr.training.trainer.train`, with the parameters of `params.yaml`, started anew: so many steps to warm up, and to compile,
 then as many that count. On N processes each takes its share of the same batch. `peak_memory_mb` is that of the
 tensors on a GPU, or the first process's own on the CPU.
 """
@@ -27,12 +27,12 @@ import torch
 from eval.cost import peak_memory_mb
 from pipelines import train_decomposition, train_supervised
 from pipelines._training import fit_threads
-from ucr.errors import command
-from ucr.files import write_csv, write_json
-from ucr.latents import open_latents
-from ucr.models import default_device
-from ucr.params import load_params
-from ucr.training import Job, finish, in_bfloat16, is_first, train
+from ucr.foundation.checkpoints import default_device
+from ucr.foundation.errors import command
+from ucr.foundation.files import write_csv, write_json
+from ucr.foundation.params import load_params
+from ucr.training.latents import open_latents
+from ucr.training.trainer import Job, finish, in_bfloat16, is_first, train
 
 TABLE = Path("benchmarks/training.csv")
 DECOMPOSITION = "decomposition"

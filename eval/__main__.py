@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ucr.errors import UserError, command
+from ucr.foundation.errors import UserError, command
 
 WINDOW, HOP = 3.5, 1.5
 HEADLINE = ["si_sdr", "si_sir", "si_sar"]
@@ -41,7 +41,7 @@ examples:
 def score(arguments: argparse.Namespace) -> None:
     from eval.folders import find_songs, score_songs
     from eval.tables import Method, make_tables
-    from ucr.files import write_csv
+    from ucr.foundation.files import write_csv
 
     ordered = not arguments.unordered
     songs, sources = find_songs(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from eval.provenance import check_comparable
 from eval.statistics import ALPHA, holm, mean_interval, resampled_counts, wilcoxon_p
-from ucr.errors import UserError
+from ucr.foundation.errors import UserError
 
 TABLES = "reports/tables"
 KEYS = ["method", "reference", "source"]

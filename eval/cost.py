@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ucr.errors import UserError
-from ucr.files import read_json
+from ucr.foundation.errors import UserError
+from ucr.foundation.files import read_json
 
 REPEATS = 5
 TRAINING = ("train_steps", "train_seconds", "train_seconds_elsewhere", "train_energy_wh_estimate")

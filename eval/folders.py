@@ -13,8 +13,8 @@ import pandas as pd
 import soundfile
 
 from eval.scores import failed_scores, n_windows, score_segments
-from ucr.errors import UserError
-from ucr.workers import in_workers
+from ucr.foundation.errors import UserError
+from ucr.foundation.workers import in_workers
 
 COLUMNS = [
     "task", "method", "track", "segment", "source", "reference", "metric", "window", "value", "status", "reason"

@@ -12,10 +12,10 @@ import soxr
 import torch
 from torch import Tensor, nn
 
-from ucr.errors import UserError
-from ucr.models import fill, read_weights
-from ucr.params import LearnedSpace
-from ucr.torchaudio import torchaudio_or_an_empty_module
+from ucr.codecs.torchaudio import torchaudio_or_an_empty_module
+from ucr.foundation.checkpoints import fill, read_weights
+from ucr.foundation.errors import UserError
+from ucr.foundation.params import LearnedSpace
 
 
 class Space(Protocol):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ucr.errors import UserError
+from ucr.foundation.errors import UserError
 
 CODE = ["baselines", "eval", "pipelines", "ucr", "params.yaml"]
 LIBRARIES = ["demucs", "encodec", "librosa", "numpy", "pyrpca", "scikit-learn", "scipy", "soundfile", "torch"]

@@ -23,7 +23,7 @@ def mean_si_scores(
     separate
         float32[b, n_samples], sample rate, n -> float32[b, n, n_samples], such as `Baseline.separate_batch`.
     store
-        The split, a `ucr.segments.SegmentStore`.
+        The split, a `ucr.data.segments.SegmentStore`.
 
     Returns
     -------

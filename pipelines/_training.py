@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from eval.provenance import machine
-from ucr.files import replacing, write_csv
-from ucr.models import save_model
-from ucr.params import Params
-from ucr.training import Job, finish, in_bfloat16, is_first
+from ucr.foundation.checkpoints import save_model
+from ucr.foundation.files import replacing, write_csv
+from ucr.foundation.params import Params
+from ucr.training.trainer import Job, finish, in_bfloat16, is_first
 
 SMALL = 4_000_000  # parameters
 

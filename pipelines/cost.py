@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.base import check_estimates
 from eval import cost
 from eval.provenance import libraries, machine
 from pipelines.separate import make_work
-from ucr.errors import command
-from ucr.files import write_json
-from ucr.params import Params, load_params
+from ucr.foundation.errors import command
+from ucr.foundation.files import write_json
+from ucr.foundation.params import Params, load_params
+from ucr.methods.contract import check_estimates
 from ucr.weights import weights_of
 
 OUT = Path("costs")

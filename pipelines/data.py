@@ -10,12 +10,12 @@ from collections import Counter
 from pathlib import Path
 
 from pipelines import run_stage
-from ucr.errors import command
-from ucr.files import write_json
-from ucr.params import load_params
-from ucr.slakh.dataset import fingerprint_folder, make_midi, make_slakh_mini, users_folder
-from ucr.slakh.read import find_tracks
-from ucr.slakh.song import SPLITS
+from ucr.data.slakh.dataset import fingerprint_folder, make_midi, make_slakh_mini, users_folder
+from ucr.data.slakh.read import find_tracks
+from ucr.data.slakh.song import SPLITS
+from ucr.foundation.errors import command
+from ucr.foundation.files import write_json
+from ucr.foundation.params import load_params
 
 FOLDER = Path("data")
 

@@ -11,12 +11,12 @@ from tqdm import tqdm
 
 from eval.pairing import halves, partners
 from pipelines import run_stage
-from ucr.errors import command
-from ucr.files import replacing, write_audio, write_csv
-from ucr.params import Params, load_params
-from ucr.prior import masks
-from ucr.recomposition import Recomposer
-from ucr.segments import Segment, SegmentStore
+from ucr.data.segments import Segment, SegmentStore
+from ucr.foundation.errors import command
+from ucr.foundation.files import replacing, write_audio, write_csv
+from ucr.foundation.params import Params, load_params
+from ucr.model.prior import masks
+from ucr.model.recomposition import Recomposer
 
 OUT = Path("generated")
 DECOMPOSITION = Path("models/decomposition")

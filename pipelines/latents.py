@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pipelines import run_stage
 from ucr.codecs import make_codec
-from ucr.errors import command
-from ucr.latents import write_latents
-from ucr.models import default_device
-from ucr.params import load_params
-from ucr.segments import SegmentStore
+from ucr.data.segments import SegmentStore
+from ucr.foundation.checkpoints import default_device
+from ucr.foundation.errors import command
+from ucr.foundation.params import load_params
+from ucr.training.latents import write_latents
 
 OUT = Path("latents")
 RUNS = Path("runs")  # the unfinished store: outside the output, which DVC deletes before the stage

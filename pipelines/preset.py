@@ -18,11 +18,11 @@ from pathlib import Path
 
 import yaml
 
-from baselines.base import check_methods
-from ucr.errors import UserError, command
-from ucr.files import replacing
-from ucr.params import PARAMS_FILE, check_params
-from ucr.schema import read_yaml
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import replacing
+from ucr.foundation.params import PARAMS_FILE, check_params
+from ucr.foundation.schema import read_yaml
+from ucr.methods.contract import check_methods
 
 WHOLE = {"methods", "supervised"}
 BACKUP = Path("runs/params.before-preset.yaml")

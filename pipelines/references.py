@@ -9,11 +9,11 @@ from tqdm import tqdm
 
 from pipelines import run_stage
 from ucr.codecs import make_codec
-from ucr.errors import command
-from ucr.files import replacing, write_audio
-from ucr.models import default_device
-from ucr.params import load_params
-from ucr.segments import SegmentStore
+from ucr.data.segments import SegmentStore
+from ucr.foundation.checkpoints import default_device
+from ucr.foundation.errors import command
+from ucr.foundation.files import replacing, write_audio
+from ucr.foundation.params import load_params
 
 OUT = Path("references")
 

@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 
 from pipelines import run_stage
-from ucr.errors import command
-from ucr.files import replacing
-from ucr.params import TRAINED_CODEC, Params, load_params
+from ucr.foundation.errors import command
+from ucr.foundation.files import replacing
+from ucr.foundation.params import TRAINED_CODEC, Params, load_params
 
 
 def make_report(root: Path, params: Params) -> Path:
@@ -30,7 +30,7 @@ def make_report(root: Path, params: Params) -> Path:
     UserError
         If a table or an audio file is damaged, or the page would be larger than 15 MB.
     """
-    from eval.figures import draw_all
+    from eval.report.figures import draw_all
     from eval.report.page import make_page
     from eval.report.results import read_results
 

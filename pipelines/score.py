@@ -10,9 +10,9 @@ import pandas as pd
 from eval.folders import find_songs, score_songs
 from eval.provenance import code_version, files_hash, libraries, machine, values_hash
 from eval.scores import PROTOCOL_VERSION
-from ucr.errors import UserError, command
-from ucr.files import read_json, replacing, write_csv, write_json
-from ucr.params import Params, load_params
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import read_json, replacing, write_csv, write_json
+from ucr.foundation.params import Params, load_params
 from ucr.weights import weights_of
 
 REFERENCES = {"waveform": Path("references/waveform"), "codec": Path("references/codec")}

@@ -18,11 +18,11 @@ from eval.pairing import halves, partners
 from eval.provenance import code_version, files_hash, libraries, machine, values_hash
 from pipelines import run_stage
 from ucr.codecs import make_codec
-from ucr.errors import UserError, command
-from ucr.files import read_audio, replacing, write_csv, write_json
-from ucr.params import LearnedSpace, Params, load_params
-from ucr.segments import SegmentStore
-from ucr.workers import in_workers
+from ucr.data.segments import SegmentStore
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import read_audio, replacing, write_csv, write_json
+from ucr.foundation.params import LearnedSpace, Params, load_params
+from ucr.foundation.workers import in_workers
 
 SEGMENTS = Path("segments")
 GENERATED = Path("generated")

@@ -10,13 +10,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipelines import run_stage
-from ucr.errors import UserError, command
-from ucr.files import code_hash, read_json
-from ucr.params import Params, load_params
-from ucr.schema import Description, checked
-from ucr.segments import Cut, SegmentWriter, cut_track
-from ucr.slakh.read import Track, find_tracks
-from ucr.workers import in_workers
+from ucr.data.segments import Cut, SegmentWriter, cut_track
+from ucr.data.slakh.read import Track, find_tracks
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import code_hash, read_json
+from ucr.foundation.params import Params, load_params
+from ucr.foundation.schema import Description, checked
+from ucr.foundation.workers import in_workers
 
 FOLDER = Path("segments")
 WORK = Path("runs")  # survives DVC's removal of outputs, so that a killed run can go on

@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from baselines.base import Baseline, Meta, check_estimates, load_method
 from eval.provenance import code_version, libraries, machine
-from ucr.errors import UserError, command
-from ucr.files import replacing, write_audio, write_csv, write_json
-from ucr.params import Params, load_params
-from ucr.segments import Segment, SegmentStore
-from ucr.workers import in_workers
+from ucr.data.segments import Segment, SegmentStore
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import replacing, write_audio, write_csv, write_json
+from ucr.foundation.params import Params, load_params
+from ucr.foundation.workers import in_workers
+from ucr.methods.contract import Baseline, Meta, check_estimates, load_method
 
 SEGMENTS = Path("segments")
 OUT = Path("estimates")

@@ -12,9 +12,9 @@ from eval.generation import EMBEDDING_COLUMNS, ROW_COLUMNS, generation_table
 from eval.provenance import check_comparable, provenance_table
 from eval.tables import Method, data_table, headline, make_tables
 from pipelines import run_stage
-from ucr.errors import UserError, command
-from ucr.files import read_json, write_csv, write_json
-from ucr.params import Params, load_params
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import read_json, write_csv, write_json
+from ucr.foundation.params import Params, load_params
 
 SCORES = Path("scores")
 COSTS = Path("costs")

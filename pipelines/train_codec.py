@@ -22,11 +22,11 @@ from pipelines._training import fit_threads, model_card, save_training
 from ucr.codecs import Codec
 from ucr.codecs.encodec import EncodecCodec, EncodecModel, check_rate
 from ucr.codecs.encodec_mini import build, error, has_codes, reconstruct
-from ucr.errors import UserError, command
-from ucr.models import default_device
-from ucr.params import TRAINED_CODEC, Params, load_params
-from ucr.segments import Segment, SegmentStore
-from ucr.training import TORCHRUN, Job, train
+from ucr.data.segments import Segment, SegmentStore
+from ucr.foundation.checkpoints import default_device
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.params import TRAINED_CODEC, Params, load_params
+from ucr.training.trainer import TORCHRUN, Job, train
 
 SEGMENTS = Path("segments")
 OUT = Path(TRAINED_CODEC)

@@ -15,15 +15,15 @@ from baselines.ucr_adapted import adapted
 from pipelines import run_stage
 from pipelines._training import fit_threads, model_card, save_training
 from ucr.codecs import Codec, make_codec
-from ucr.decomposition import DecompositionModel, Setting
-from ucr.errors import command
-from ucr.grouping import group
-from ucr.latents import LatentStore, open_latents
-from ucr.models import default_device
-from ucr.params import Params, load_params
-from ucr.segments import SegmentStore, track_of
-from ucr.training import Job, finish, is_first, train
-from ucr.workers import in_workers
+from ucr.data.segments import SegmentStore, track_of
+from ucr.foundation.checkpoints import default_device
+from ucr.foundation.errors import command
+from ucr.foundation.params import Params, load_params
+from ucr.foundation.workers import in_workers
+from ucr.model.decomposition import DecompositionModel, Setting
+from ucr.training.grouping import group
+from ucr.training.latents import LatentStore, open_latents
+from ucr.training.trainer import Job, finish, is_first, train
 
 OUT = Path("models/decomposition")
 VALIDATION_CROPS = 64

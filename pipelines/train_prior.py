@@ -12,13 +12,13 @@ from tqdm import tqdm
 from pipelines import run_stage
 from pipelines._training import fit_threads, model_card, save_training
 from ucr.codecs import make_codec
-from ucr.decomposition import DecompositionModel, load_decomposition
-from ucr.errors import command
-from ucr.latents import LatentStore, open_latents
-from ucr.models import default_device
-from ucr.params import load_params
-from ucr.prior import PriorModel, prior_config
-from ucr.training import Job, is_first, train
+from ucr.foundation.checkpoints import default_device
+from ucr.foundation.errors import command
+from ucr.foundation.params import load_params
+from ucr.model.decomposition import DecompositionModel, load_decomposition
+from ucr.model.prior import PriorModel, prior_config
+from ucr.training.latents import LatentStore, open_latents
+from ucr.training.trainer import Job, is_first, train
 
 OUT = Path("models/prior")
 DECOMPOSITION = Path("models/decomposition")

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from baselines._supervised import Supervised
-from baselines.base import import_method
 from pipelines._training import model_card, save_training
-from ucr.errors import UserError, command
-from ucr.models import default_device
-from ucr.params import Params, load_params
-from ucr.segments import SegmentStore
-from ucr.training import Job, train
+from ucr.data.segments import SegmentStore
+from ucr.foundation.checkpoints import default_device
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.params import Params, load_params
+from ucr.methods.contract import import_method
+from ucr.training.trainer import Job, train
 
 SEGMENTS = Path("segments")
 OUT = Path("models")

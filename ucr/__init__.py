@@ -18,11 +18,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ucr.errors import UserError
-    from ucr.tools.cards import baselines, info
-    from ucr.tools.download import download_slakh2100
-    from ucr.tools.recomposition import generate, load_recomposer, recombine, reconstruct, vary
-    from ucr.tools.separation import load_separator, separate
+    from ucr.foundation.errors import UserError
+    from ucr.program.cards import baselines, info
+    from ucr.program.download import download_slakh2100
+    from ucr.program.generation import generate, load_recomposer, recombine, reconstruct, vary
+    from ucr.program.separation import load_separator, separate
 
 __all__ = [
     "UserError",
@@ -39,11 +39,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ucr.errors": ["UserError"],
-    "ucr.tools.cards": ["baselines", "info"],
-    "ucr.tools.download": ["download_slakh2100"],
-    "ucr.tools.recomposition": ["generate", "load_recomposer", "recombine", "reconstruct", "vary"],
-    "ucr.tools.separation": ["load_separator", "separate"],
+    "ucr.foundation.errors": ["UserError"],
+    "ucr.program.cards": ["baselines", "info"],
+    "ucr.program.download": ["download_slakh2100"],
+    "ucr.program.generation": ["generate", "load_recomposer", "recombine", "reconstruct", "vary"],
+    "ucr.program.separation": ["load_separator", "separate"],
 }
 
 

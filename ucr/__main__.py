@@ -1,5 +1,5 @@
 """`python -m ucr` is `ucr`."""
 
-from ucr.cli import main
+from ucr.program.cli import main
 
 main()

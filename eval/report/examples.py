@@ -10,7 +10,7 @@ import numpy as np
 
 from eval.report.listening import Group, Row, Studio, read_mono
 from eval.scores import si_scores
-from ucr.errors import UserError
+from ucr.foundation.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from eval.report.listening import Group, Row, Studio, read_estimates, read_mono
 from eval.report.results import Results
-from ucr.errors import UserError
+from ucr.foundation.errors import UserError
 
 SONGS = 2  # each with its reconstruction and partial generations
 FREE = 4  # unconditional generations

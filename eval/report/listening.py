@@ -20,8 +20,8 @@ from scipy.fft import next_fast_len, rfft
 
 from eval.report.results import Results
 from eval.scores import best_order
-from ucr.errors import UserError
-from ucr.files import read_audio
+from ucr.foundation.errors import UserError
+from ucr.foundation.files import read_audio
 
 AUDIO_RATE = 24000
 BITRATES = (64, 48, 40, 32, 24)  # kbit/s, of MPEG-2 Layer III

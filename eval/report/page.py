@@ -19,9 +19,9 @@ import soundfile
 import yaml
 from markupsafe import Markup
 
-from eval.figures import FIGURES, Drawing
 from eval.report.charts import chart_data
 from eval.report.examples import find_examples, make_example
+from eval.report.figures import FIGURES, Drawing
 from eval.report.generated import count_sounds, make_generated
 from eval.report.listening import Choice, Group, choose_bitrate, choose_segments, leading_method, make_group
 from eval.report.results import COMPARISON_COLUMNS, Results, has
@@ -41,10 +41,10 @@ from eval.report.tables import (
     number,
     title,
 )
-from ucr.errors import UserError
-from ucr.params import Params
+from ucr.foundation.errors import UserError
+from ucr.foundation.params import Params
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "reports" / "template"
+TEMPLATE = Path(__file__).parent / "template"
 LIMIT = 15 * 2**20
 SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "tables.js", "charts.js", "players.js")
 KIND_TEXTS = {

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eval.published import PATH, Published, read_published
+from eval.report.published import PATH, Published, read_published
 from eval.tables import TABLE_METRICS
-from ucr.errors import UserError
-from ucr.files import read_json
+from ucr.foundation.errors import UserError
+from ucr.foundation.files import read_json
 
 KINDS = ("ours", "supervised", "blind", "bound", "oracle")
 

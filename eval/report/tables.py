@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from eval.published import Published
+from eval.report.published import Published
 from eval.report.results import COST_NAMES, Results, is_true, metric_name
 
 HEADLINE_METRICS = ("si_sdr", "si_sir", "si_sar")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.base import Baseline, import_method, make_method
 from ucr.codecs import make_codec
-from ucr.decomposition import Setting
-from ucr.models import save_model
-from ucr.params import Params, load_params
+from ucr.foundation.checkpoints import save_model
+from ucr.foundation.params import Params, load_params
+from ucr.methods.contract import Baseline, import_method, make_method
+from ucr.model.decomposition import Setting
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from baselines._components import mfcc
-from baselines._spectrogram import apply_masks, ratio_masks, stft
-from baselines.base import make_method
 from baselines.repet import beat_spectrum, repeating_period, repeating_spectrogram
+from ucr.methods.contract import make_method
+from ucr.signal.spectrogram import apply_masks, ratio_masks, stft
 
 RATE = 24000
 TIME = np.arange(6 * RATE) / RATE

@@ -1,14 +1,14 @@
-"""Every file in baselines/ keeps the contract of baselines/base.py."""
+"""Every file in baselines/ keeps the contract of ucr/methods/contract.py."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from baselines.base import Baseline, import_method, make_method, names
 from pipelines.separate import Work
-from ucr.errors import UserError
-from ucr.segments import Segment
+from ucr.data.segments import Segment
+from ucr.foundation.errors import UserError
+from ucr.methods.contract import Baseline, import_method, make_method, names
 
 RATE = 24000
 METHODS = [*names(), "_template"]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baselines.base import make_method
-from ucr.files import read_audio
+from ucr.foundation.files import read_audio
+from ucr.methods.contract import make_method
 
 CLIPS = Path(__file__).resolve().parents[2] / ".." / "shared" / "published" / "drums+bass"
 pytestmark = pytest.mark.skipif(not CLIPS.is_dir(), reason="the published clips are not here")

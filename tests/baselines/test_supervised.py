@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from baselines._supervised import in_chunks
-from baselines.base import import_method, make_method
 from baselines.conv_tasnet import ConvTasNet
-from ucr.errors import UserError
-from ucr.schema import read_yaml
+from ucr.foundation.errors import UserError
+from ucr.foundation.schema import read_yaml
+from ucr.methods.contract import import_method, make_method
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["demucs", "htdemucs", "conv_tasnet"]
@@ -124,7 +124,7 @@ def test_estimates_of_conv_tasnet_have_the_scale_that_explains_the_mixture(build
 
 
 def test_weights_of_another_method_or_task_are_refused(params, tmp_path):
-    from ucr.models import save_model
+    from ucr.foundation.checkpoints import save_model
 
     network = import_method("conv_tasnet")[1].make_network(2, 24000, N=8, L=16, B=8, H=8, Sc=8, P=3, X=1, R=1)
     config = {"method": "conv_tasnet", "sources": ["bass", "piano"], "sample_rate": 24000, "network": {}}

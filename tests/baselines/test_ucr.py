@@ -7,8 +7,8 @@ from baselines import ucr
 from baselines.ucr_adapted import adapted
 from baselines.ucr_masked import masked
 from eval.scores import si_scores
-from ucr.errors import UserError
-from ucr.files import read_audio
+from ucr.foundation.errors import UserError
+from ucr.foundation.files import read_audio
 
 PUBLISHED = Path(__file__).resolve().parents[2] / ".." / "shared" / "published" / "drums+bass"
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from benchmarks import ablation
-from ucr.errors import UserError
-from ucr.schema import read_yaml
+from ucr.foundation.errors import UserError
+from ucr.foundation.schema import read_yaml
 
 
 class Latents:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import preprocessing
-from ucr.slakh.read import find_tracks
+from ucr.data.slakh.read import find_tracks
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 
 from benchmarks import published, scheme
 from pipelines.preset import merge
-from ucr.decomposition import DecompositionModel
+from ucr.model.decomposition import DecompositionModel
 
 TINY = {"decomposition": {"encoder": {"channels": [16, 1]}, "denoiser": {"channels": [16, 16, 16, 32]}}}
 

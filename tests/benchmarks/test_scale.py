@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import scale
-from ucr.errors import UserError
+from ucr.foundation.errors import UserError
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from eval.compare import compare, read_results
 from eval.folders import COLUMNS
 from eval.provenance import provenance_table
 from eval.tables import Method, make_tables
-from ucr.errors import UserError
+from ucr.foundation.errors import UserError
 
 RATE = 4000
 PROVENANCE = {

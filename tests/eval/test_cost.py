@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from eval import cost
-from ucr.errors import UserError
+from ucr.foundation.errors import UserError
 
 
 class Holder:

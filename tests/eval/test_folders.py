@@ -11,7 +11,7 @@ import soundfile
 
 from eval.folders import COLUMNS, find_songs, read_rows, score_songs
 from eval.scores import METRICS, WINDOWED
-from ucr.errors import UserError
+from ucr.foundation.errors import UserError
 
 RATE = 4000
 RNG = np.random.default_rng(0)

@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import save_file
 
 from eval.learned import Clap, Vggish, load_space
-from ucr.errors import UserError
-from ucr.torchaudio import torchaudio_or_an_empty_module
+from ucr.codecs.torchaudio import torchaudio_or_an_empty_module
+from ucr.foundation.errors import UserError
 
 RATE = 24000
 

@@ -14,7 +14,7 @@ from benchmarks.score import load_museval
 from eval import scores
 from eval.bss_eval import bss_eval
 from eval.distances import multiscale_stft_distance
-from eval.published import read_published
+from eval.report.published import read_published
 from eval.scores import METRICS, WINDOWED, best_order, failed_scores, n_windows, score_segments, si_scores
 
 RATE = 4000

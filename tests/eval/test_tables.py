@@ -10,7 +10,7 @@ from eval.folders import COLUMNS
 from eval.provenance import check_comparable, files_hash, provenance_table, values_hash
 from eval.scores import METRICS, WINDOWED
 from eval.tables import TABLE_METRICS, Method, data_table, headline, make_tables
-from ucr.errors import UserError
+from ucr.foundation.errors import UserError
 
 METHODS = {
     "irm": Method("oracle", "fixed order"),

@@ -25,18 +25,18 @@ from hypothesis import HealthCheck, Phase, given, settings
 from safetensors import safe_open
 
 import baselines
-import ucr.workers
-from baselines import base
+import ucr.foundation.workers
 from eval.__main__ import main as evaluate
 from pipelines import data, preset, references, segments, separate
 from tests.baselines.conftest import TINY_WEIGHTS
 from tests.fuzz.harness import PICKLE, YAML_BOMB, Ended, holds_up
 from tests.fuzz.mutations import byte_edits, spoil_bytes, spoil_values, value_edits
-from ucr.cli import main as program
-from ucr.params import load_params
+from ucr.foundation.params import load_params
+from ucr.methods import contract as base
+from ucr.program.cli import main as program
 
 for lazy in (
-    "ucr.tools.separation",
+    "ucr.program.separation",
     "baselines.ucr",
     "baselines.mixture",
     "baselines.conv_tasnet",
@@ -53,7 +53,7 @@ def in_process(main: Callable[[], None]) -> Callable[[], None]:
     """The same in one process: a fork of a test can't start workers quickly."""
 
     def run() -> None:
-        ucr.workers.cpu_count = lambda: 1
+        ucr.foundation.workers.cpu_count = lambda: 1
         main()
 
     return run

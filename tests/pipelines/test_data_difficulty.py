@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import difficulty
-from ucr.files import write_audio
+from ucr.foundation.files import write_audio
 
 RATE = 24000
 

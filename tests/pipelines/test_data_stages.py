@@ -19,8 +19,8 @@ import pytest
 import yaml
 
 from pipelines import data, segments
-from ucr.files import read_json, write_json
-from ucr.segments import SegmentStore
+from ucr.data.segments import SegmentStore
+from ucr.foundation.files import read_json, write_json
 
 SLAKH = Path(__file__).resolve().parents[3] / "shared" / "babyslakh"
 TINY = {"tracks": {"train": 1, "validation": 1, "test": 1}, "seconds": 10.0}
@@ -81,7 +81,7 @@ def test_the_same_parameters_give_the_same_bytes_on_any_number_of_processes(proj
     folder = project(data=TINY)
     data.main()
     first = digest(folder / "data")
-    monkeypatch.setattr("ucr.workers.cpu_count", lambda: 1)
+    monkeypatch.setattr("ucr.foundation.workers.cpu_count", lambda: 1)
     data.main()
     assert digest(folder / "data") == first
     project(data=TINY, seed=1)
@@ -207,7 +207,7 @@ def test_a_read_only_output_ends_in_one_sentence(project, make_track, monkeypatc
     def refuse(*_, **__):
         raise OSError(30, "Read-only file system", "here")
 
-    monkeypatch.setattr("ucr.files.tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("ucr.foundation.files.tempfile.mkdtemp", refuse)
     with pytest.raises(SystemExit) as ended:
         stage.main()
     assert ended.value.code == 1

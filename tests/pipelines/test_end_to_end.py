@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.pipelines.kill import copy_project, environment
-from ucr.params import load_params
+from ucr.foundation.params import load_params
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 

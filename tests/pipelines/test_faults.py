@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipelines import data, segments
-from ucr.files import read_json
-from ucr.slakh import read
+from ucr.data.slakh import read
+from ucr.foundation.files import read_json
 
 TRACKS = 30
 
@@ -95,7 +95,7 @@ def test_a_track_that_vanishes_while_it_is_read_is_no_track_without_stems(
         return found
 
     monkeypatch.setattr(read, "_stems", last_read)
-    monkeypatch.setattr("ucr.workers.cpu_count", lambda: 1)
+    monkeypatch.setattr("ucr.foundation.workers.cpu_count", lambda: 1)
     with pytest.raises(SystemExit):
         segments.main()
     assert "vanished while it was read: mount or restore it" in capsys.readouterr().err

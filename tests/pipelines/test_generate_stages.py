@@ -13,10 +13,10 @@ import soundfile
 from eval.generation import NEARER, NEAREST, REFERENCE
 from pipelines import generate, score_generation
 from tests.pipelines.test_latents_stage import RATE, make_segments
-from tests.ucr.test_recomposition import save
-from ucr.errors import UserError
-from ucr.files import write_audio
-from ucr.segments import SegmentStore
+from tests.ucr.model.test_recomposition import save
+from ucr.data.segments import SegmentStore
+from ucr.foundation.errors import UserError
+from ucr.foundation.files import write_audio
 
 GENERATION = {
     "count": 6,

@@ -18,8 +18,8 @@ import yaml
 
 from pipelines.latents import main
 from ucr.codecs.mel import MelCodec
-from ucr.latents import LatentStore
-from ucr.segments import SegmentStore
+from ucr.data.segments import SegmentStore
+from ucr.training.latents import LatentStore
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 24000

@@ -24,8 +24,8 @@ from pipelines import (
     train_prior,
 )
 from pipelines.preset import merge
-from ucr.files import read_json
-from ucr.schema import read_yaml
+from ucr.foundation.files import read_json
+from ucr.foundation.schema import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ["drums", "bass", "piano"]

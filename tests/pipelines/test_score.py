@@ -16,9 +16,9 @@ from eval.folders import COLUMNS
 from eval.provenance import files_hash
 from pipelines.score import score
 from pipelines.tables import make
-from ucr.errors import UserError
-from ucr.files import write_audio, write_json
-from ucr.params import Params, check_params
+from ucr.foundation.errors import UserError
+from ucr.foundation.files import write_audio, write_json
+from ucr.foundation.params import Params, check_params
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE, SAMPLES = 4000, 3000

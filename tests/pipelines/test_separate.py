@@ -15,21 +15,21 @@ import pandas as pd
 import pytest
 import yaml
 
-from baselines.base import Baseline, Meta, import_method, make_method
 from pipelines.separate import Work, make_work
-from ucr.errors import UserError
-from ucr.files import read_audio, read_json
-from ucr.models import save_model
-from ucr.params import Params, check_params
-from ucr.segments import Cut, SegmentStore, SegmentWriter
-from ucr.slakh.read import Track
+from ucr.data.segments import Cut, SegmentStore, SegmentWriter
+from ucr.data.slakh.read import Track
+from ucr.foundation.checkpoints import save_model
+from ucr.foundation.errors import UserError
+from ucr.foundation.files import read_audio, read_json
+from ucr.foundation.params import Params, check_params
+from ucr.methods.contract import Baseline, Meta, import_method, make_method
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE, COUNT = 24000, 5
 
 FAULTY = """
 import numpy as np
-from baselines.base import Baseline, Meta
+from ucr.methods.contract import Baseline, Meta
 
 META = Meta(name="faulty", kind="supervised", paper="None", summary="Fails in every way, by the mixture's level")
 

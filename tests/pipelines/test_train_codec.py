@@ -13,11 +13,11 @@ from pipelines import latents, train_codec
 from pipelines.preset import merge
 from pipelines.train_codec import draw_crops
 from ucr.codecs import make_codec
-from ucr.files import read_json
-from ucr.params import load_params
-from ucr.schema import read_yaml
-from ucr.segments import Cut, SegmentStore, SegmentWriter
-from ucr.slakh.read import Track
+from ucr.data.segments import Cut, SegmentStore, SegmentWriter
+from ucr.data.slakh.read import Track
+from ucr.foundation.files import read_json
+from ucr.foundation.params import load_params
+from ucr.foundation.schema import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE, COUNT = 24000, 3

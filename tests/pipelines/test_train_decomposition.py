@@ -7,10 +7,10 @@ from pipelines import data, latents, segments, train_decomposition
 from pipelines.preset import merge
 from pipelines.train_decomposition import REMIX_DB, guess_again, remix, remix_consistency
 from tests.conftest import ROOT
-from ucr.decomposition import load_decomposition
-from ucr.params import check_params, load_params
-from ucr.schema import read_yaml
-from ucr.segments import SegmentStore
+from ucr.data.segments import SegmentStore
+from ucr.foundation.params import check_params, load_params
+from ucr.foundation.schema import read_yaml
+from ucr.model.decomposition import load_decomposition
 
 
 class Splitter:

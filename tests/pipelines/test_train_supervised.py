@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from baselines.base import make_method
 from pipelines.train_supervised import GAINS, remixed, true_crops
-from ucr.files import read_json
-from ucr.params import check_params
-from ucr.segments import Cut, SegmentStore, SegmentWriter
-from ucr.slakh.read import Track
+from ucr.data.segments import Cut, SegmentStore, SegmentWriter
+from ucr.data.slakh.read import Track
+from ucr.foundation.files import read_json
+from ucr.foundation.params import check_params
+from ucr.methods.contract import make_method
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE, COUNT = 24000, 6

@@ -10,9 +10,9 @@ import pytest
 
 from eval.provenance import provenance_table
 from eval.tables import Method, make_tables
-from ucr.files import write_audio, write_csv, write_json
-from ucr.params import Params, check_params
-from ucr.schema import read_yaml
+from ucr.foundation.files import write_audio, write_csv, write_json
+from ucr.foundation.params import Params, check_params
+from ucr.foundation.schema import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ["drums", "bass"]

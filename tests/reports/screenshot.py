@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from ucr.errors import UserError, command
+from ucr.foundation.errors import UserError, command
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [

@@ -21,7 +21,7 @@ from eval.report.listening import (
     read_estimates,
     spectrogram,
 )
-from ucr.files import write_audio
+from ucr.foundation.files import write_audio
 
 
 def make_rows(scores: dict[str, list[float]]) -> pd.DataFrame:

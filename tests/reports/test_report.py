@@ -17,7 +17,7 @@ from conftest import HOSTILE, METHODS, ROOT, make_examples, make_hostile, with_r
 
 from eval.report.page import embed
 from pipelines.report import make_report
-from ucr.errors import UserError
+from ucr.foundation.errors import UserError
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "path"}
 
@@ -72,7 +72,7 @@ def made(whole):
 @pytest.fixture
 def without_figures(monkeypatch):
     """Leave the static figures out, which take most of the time."""
-    monkeypatch.setattr("eval.figures.draw_all", lambda *_: [])
+    monkeypatch.setattr("eval.report.figures.draw_all", lambda *_: [])
 
 
 def test_the_page_holds_every_method_table_figure_and_sound(made):

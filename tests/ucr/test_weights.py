@@ -4,9 +4,9 @@ import shutil
 import numpy as np
 import pytest
 
-from baselines.base import make_method
-from ucr.decomposition import load_decomposition
-from ucr.params import load_params
+from ucr.foundation.params import load_params
+from ucr.methods.contract import make_method
+from ucr.model.decomposition import load_decomposition
 from ucr.weights import FOLDER, tasks
 from ucr.weights import __main__ as program
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ucr.params import CodecParams
+    from ucr.foundation.params import CodecParams
 
 
 class Codec(Protocol):

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ucr.codecs import digest
-from ucr.errors import UserError
-from ucr.models import fill, read_weights, sha256
-from ucr.torchaudio import torchaudio_or_an_empty_module
+from ucr.codecs.torchaudio import torchaudio_or_an_empty_module
+from ucr.foundation.checkpoints import fill, read_weights, sha256
+from ucr.foundation.errors import UserError
 
 CHECKPOINTS = {"encodec_24khz": "encodec_24khz-d7cc33bc.th", "encodec_48khz": "encodec_48khz-7e698e3e.th"}
 

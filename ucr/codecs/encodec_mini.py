@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ucr.codecs.encodec import EncodecModel, check_rate
-from ucr.errors import UserError
-from ucr.models import fill, load_model
+from ucr.foundation.checkpoints import fill, load_model
+from ucr.foundation.errors import UserError
 
 SAMPLE_RATE = 24000
 DIMENSION = 128

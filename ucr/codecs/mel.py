@@ -39,7 +39,7 @@ import torch
 from torch import Tensor
 
 from ucr.codecs import digest
-from ucr.errors import UserError
+from ucr.foundation.errors import UserError
 
 FRAME_RATE = 75  # EnCodec's at 24 kHz, so that models and crops carry over
 WINDOW_SECONDS = 0.085  # 2048 samples at 24 kHz

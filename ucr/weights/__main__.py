@@ -22,14 +22,14 @@ import torch
 from baselines import ucr as baseline
 from eval.provenance import code_version
 from eval.quick import mean_si_scores
-from ucr.decomposition import load_decomposition
-from ucr.errors import UserError, command
-from ucr.files import read_json, replacing, write_json
-from ucr.grouping import name_components
-from ucr.models import CARD, WEIGHTS
-from ucr.params import load_params
-from ucr.prior import load_prior
-from ucr.segments import SegmentStore
+from ucr.data.segments import SegmentStore
+from ucr.foundation.checkpoints import CARD, WEIGHTS
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import read_json, replacing, write_json
+from ucr.foundation.params import load_params
+from ucr.model.decomposition import load_decomposition
+from ucr.model.prior import load_prior
+from ucr.training.grouping import name_components
 from ucr.weights import FOLDER, tasks
 
 SEGMENTS = Path("segments")

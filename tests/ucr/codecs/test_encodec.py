@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from ucr.codecs import make_codec
 from ucr.codecs.encodec import CHECKPOINTS, EncodecCodec, pretrained, state_digest, untrained
-from ucr.errors import UserError
-from ucr.params import CodecParams
+from ucr.foundation.errors import UserError
+from ucr.foundation.params import CodecParams
 
 
 def randomised(name: str) -> dict[str, torch.Tensor]:

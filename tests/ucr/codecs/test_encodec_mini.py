@@ -5,10 +5,10 @@ import torch
 
 from ucr.codecs import make_codec
 from ucr.codecs.encodec_mini import build, error, has_codes, reconstruct
-from ucr.errors import UserError
-from ucr.files import read_json
-from ucr.models import save_model
-from ucr.params import CodecParams
+from ucr.foundation.checkpoints import save_model
+from ucr.foundation.errors import UserError
+from ucr.foundation.files import read_json
+from ucr.foundation.params import CodecParams
 from ucr.weights import FOLDER
 
 SIZES = {"filters": 2, "codebooks": 3, "codebook_size": 16}

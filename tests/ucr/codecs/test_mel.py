@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ucr.codecs import make_codec
 from ucr.codecs.mel import LEVEL, filter_bank
-from ucr.errors import UserError
-from ucr.params import CodecParams
+from ucr.foundation.errors import UserError
+from ucr.foundation.params import CodecParams
 
 RATE = 24000
 

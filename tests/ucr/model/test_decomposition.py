@@ -1,0 +1,124 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ucr.foundation.params import DecompositionParams, load_params
+from ucr.model.decomposition import DecompositionModel
+
+SMALL = {
+    "encoder": {"channels": [8, 1], "kernel": 3, "pool": 1},
+    "denoiser": {
+        "channels": [16, 32],
+        "kernels": [3, 3],
+        "strides": [2, 2],
+        "attention": [False, True],
+        "dropout": 0.0,
+    },
+}
+
+
+def small_model(n=2, power=0.5, **changes):
+    values = load_params().decomposition.model_dump() | SMALL | changes
+    torch.manual_seed(0)
+    params = DecompositionParams.model_validate(values)
+    return DecompositionModel(n, 16, power, params, mean=0.7, std=2.0).eval()
+
+
+@given(st.sampled_from([0.3, 0.5, 1.0]), st.integers(2, 4))
+@settings(max_examples=20, deadline=None)
+def test_magnitudes_add(power, n):
+    magnitudes = torch.rand(2, n, 16, 5) + 0.01
+    composed = small_model(n, power).compose(magnitudes**power)
+    torch.testing.assert_close(composed, magnitudes.sum(1) ** power, atol=1e-4, rtol=1e-3)
+
+
+def test_the_mean_is_the_mean():
+    model = small_model(composition="mean", guided=0.0)
+    components = torch.randn(2, 2, 16, 5)
+    torch.testing.assert_close(model.compose(components), components.mean(1))
+
+
+def test_components_of_magnitudes_cannot_be_negative_and_silence_stays_silence():
+    model = small_model(normalise="dataset")
+    components = model.separate(torch.rand(2, 16, 12), steps=2)
+    assert components.shape == (2, 2, 16, 12)
+    assert (components >= 0).all()
+    torch.testing.assert_close(model.normalise(torch.zeros(1, 2, 3)), torch.zeros(1, 2, 3))
+
+
+def test_normalising_is_undone():
+    model = small_model(composition="mean", guided=0.0, normalise="dataset")
+    x = torch.randn(4, 2, 3)
+    torch.testing.assert_close(model.denormalise(model.normalise(x)), x)
+    assert model.normalise(torch.full((1, 1, 1), 0.7)).item() == pytest.approx(0)
+
+
+def test_all_components_at_once_equal_one_after_the_other():
+    model = small_model(3)
+    latents = torch.randn(4, 3, 1, 12)
+    together = model.decode(latents, 12, steps=3, seed=5)
+    apart = torch.cat([model.decode(latents[:, i : i + 1], 12, steps=3, seed=5) for i in range(3)], dim=1)
+    torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-4)
+
+
+def test_the_seed_decides():
+    model = small_model()
+    mixtures = torch.rand(1, 16, 12)
+    assert torch.equal(model.separate(mixtures, 2, seed=1), model.separate(mixtures, 2, seed=1))
+    assert not torch.equal(model.separate(mixtures, 2, seed=1), model.separate(mixtures, 2, seed=2))
+
+
+@pytest.mark.parametrize("composition", ["mean", "magnitude_sum"])
+def test_training_lowers_the_loss(composition):
+    model = small_model(composition=composition, guided=0.0, normalise="none").train()
+    mixtures = torch.rand(16, 16, 1).expand(-1, -1, 16).contiguous()
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    losses = []
+    for _ in range(40):
+        loss = model.loss(mixtures, *model.draw_noise(mixtures))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
+
+
+def test_the_losses_of_parts_of_a_batch_have_the_mean_of_the_whole():
+    model = small_model()
+    mixtures = torch.rand(6, 16, 12) * torch.arange(1, 7)[:, None, None]
+    grouping = torch.rand(6, 2, 16, 12)
+    batch = (mixtures, *model.draw_noise(mixtures), grouping)
+    halves = [model.loss(*(tensor.chunk(2)[i] for tensor in batch)) for i in range(2)]
+    assert halves[0].item() != pytest.approx(halves[1].item(), rel=1e-2)
+    torch.testing.assert_close((halves[0] + halves[1]) / 2, model.loss(*batch))
+
+
+@pytest.mark.parametrize("frames", [12, 13, 18])
+def test_pooled_latents_are_fewer_and_the_components_as_long(frames):
+    model = small_model(encoder={"channels": [8, 1], "kernel": 3, "pool": 4})
+    mixtures = torch.rand(2, 16, frames)
+    assert model.encode(mixtures).shape == (2, 2, 1, -(-frames // 4))
+    assert model.separate(mixtures, 2).shape == (2, 2, 16, frames)
+
+
+def test_the_level_of_a_mixture_only_scales_its_components():
+    model = small_model(normalise="level")
+    mixtures = torch.rand(1, 16, 12)
+    torch.testing.assert_close(
+        model.separate(5 * mixtures, 2), 5 * model.separate(mixtures, 2), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_a_grouping_draws_the_components_to_it():
+    model = small_model().train()
+    mixtures = torch.rand(8, 16, 1).expand(-1, -1, 16).contiguous()
+    grouping = torch.stack([mixtures, torch.zeros_like(mixtures)], dim=1)
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(80):
+        loss = model.loss(mixtures, *model.draw_noise(mixtures), grouping)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    components = model.eval().separate(mixtures, 1)
+    assert components[:, 0].mean() > 3 * components[:, 1].mean()

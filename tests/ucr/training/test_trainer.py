@@ -1,0 +1,138 @@
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+import torch
+
+from ucr.foundation.checkpoints import load_tensors
+from ucr.foundation.params import OptimParams
+from ucr.training.trainer import Job, learning_rate, train
+
+OPTIM = OptimParams(
+    steps=10, batch=4, crop=8, lr=1e-2, weight_decay=0.01, warmup=2, clip=1.0, ema=0.9, validate_every=2,
+    schedule="cosine",
+)  # fmt: skip
+PROGRAM = textwrap.dedent(
+    """
+    import sys, time, torch
+    from pathlib import Path
+    from safetensors.torch import save_file
+    from ucr.foundation.params import OptimParams
+    from ucr.training.trainer import Job, train
+
+    optim = OptimParams.model_validate_json(sys.argv[1])
+    pause = float(sys.argv[2])
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1))
+
+    def loss(batch):
+        time.sleep(pause)
+        return (net(batch[0]) + 0.1 * torch.randn(1) - batch[0].sum(1, keepdim=True)).square().mean()
+
+    def draw(rng, step):
+        return (torch.from_numpy(rng.standard_normal((optim.batch, 3), dtype="float32")),)
+
+    job = Job("toy", net, draw, loss, lambda: {"figure": net[0].weight.sum().item()}, optim, optim.steps, 7, {})
+    history = train(job, torch.device("cpu"))
+    save_file(net.state_dict(), "out.safetensors")
+    Path("history").write_text(repr([{k: row[k] for k in ("step", "loss", "figure")} for row in history]))
+    """
+)
+
+
+def start(folder, pause):
+    folder.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, OPTIM.model_dump_json(), str(pause)],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+    )
+
+
+def test_a_killed_run_ends_as_an_unbroken_one(tmp_path):
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    whole = start(unbroken, 0.0)
+    _, log = whole.communicate()
+    assert whole.returncode == 0, log.decode()
+    victim = start(broken, 0.3)
+    deadline = time.monotonic() + 60
+    while not list(broken.glob("runs/*/checkpoint.safetensors")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    assert not (broken / "out.safetensors").exists()
+    resumed = start(broken, 0.0)
+    _, log = resumed.communicate()
+    assert resumed.returncode == 0, log.decode()
+    assert b" 0/10" not in log  # it went on; it didn't begin again
+    assert (broken / "out.safetensors").read_bytes() == (unbroken / "out.safetensors").read_bytes()
+    assert (broken / "history").read_text() == (unbroken / "history").read_text()
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    net = torch.nn.Linear(2, 1)
+
+    def job(**changes):
+        values = {
+            "name": "toy",
+            "module": net,
+            "draw": lambda rng, step: (torch.from_numpy(rng.standard_normal((16, 2), dtype="float32")),),
+            "loss": lambda batch: (net(batch[0]) - batch[0].sum(1, keepdim=True)).square().mean(),
+            "validate": dict,
+            "optim": OPTIM,
+            "steps": 200,
+            "seed": 0,
+            "identity": {},
+        }
+        return Job(**(values | changes))
+
+    return job
+
+
+def test_it_learns_and_returns_a_row_a_validation(toy):
+    history = train(
+        toy(optim=OPTIM.model_copy(update={"validate_every": 50, "lr": 0.05})), torch.device("cpu")
+    )
+    assert [row["step"] for row in history] == [50, 100, 150, 200]
+    assert history[-1]["loss"] < 0.01 * history[0]["loss"]
+
+
+def test_a_clock_that_jumps_back_does_not_change_the_seconds_of_training(toy, monkeypatch):
+    now = itertools.count(2e9, -86400)
+    monkeypatch.setattr(time, "time", lambda: float(next(now)))
+    optim = OPTIM.model_copy(update={"validate_every": 2})
+    seconds = [row["seconds"] for row in train(toy(steps=6, optim=optim), torch.device("cpu"))]
+    assert seconds == sorted(seconds)
+    assert 0 <= seconds[0] <= seconds[-1] < 60
+
+
+def test_another_identity_starts_anew(toy, tmp_path):
+    train(toy(steps=2, identity={"data": "a"}), torch.device("cpu"))
+    train(toy(steps=4, identity={"data": "b"}), torch.device("cpu"))
+    steps = {load_tensors(path)[1]["step"] for path in tmp_path.glob("runs/*/checkpoint.safetensors")}
+    assert steps == {2, 4}
+
+
+def test_other_code_or_precision_starts_anew(toy, tmp_path, monkeypatch):
+    train(toy(steps=2), torch.device("cpu"))
+    monkeypatch.setattr("ucr.training.trainer.code_hash", lambda: "other code")
+    train(toy(steps=2), torch.device("cpu"))
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: True)
+    train(toy(steps=2, cpu_bfloat16=True), torch.device("cpu"))
+    assert len(list(tmp_path.glob("runs/*/checkpoint.safetensors"))) == 3
+
+
+def test_the_rate_rises_then_falls():
+    rates = [learning_rate(OPTIM.model_copy(update={"warmup": 10}), step, 100) for step in range(100)]
+    assert rates[0] == pytest.approx(OPTIM.lr / 10)
+    assert max(rates) == pytest.approx(OPTIM.lr)
+    assert rates[-1] < 0.01 * OPTIM.lr

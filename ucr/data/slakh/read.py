@@ -1,0 +1,190 @@
+"""Reading Slakh2100 and BabySlakh: which tracks there are, and the sources of one of them.
+
+Slakh2100 (`slakh2100_flac_redux`) has folders `train`, `validation` and `test` of
+`TrackNNNNN/{metadata.yaml,stems/SXX.flac}` at 44.1 kHz. BabySlakh has the `TrackNNNNN` folders alone, with
+16 kHz WAV stems. Where there are no split folders, a track's last digit decides: 8 is validation, 9 and 0 are
+test, the others are train, so that a track never changes its split when others come or go.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+import yaml
+
+from ucr.data.slakh.song import SPLITS
+from ucr.foundation.errors import UserError
+from ucr.foundation.files import read_audio
+
+TRACK = re.compile(r"Track\d+")
+STEM = re.compile(r"[A-Za-z0-9_-]+")
+FORMATS = (".flac", ".wav")
+LAST_DIGIT = {"8": "validation", "9": "test", "0": "test"}
+NEAR_EMPTY = 1e-4  # peak amplitude, -80 dB
+
+
+@dataclass(frozen=True)
+class Track:
+    """A track's folder and its split."""
+
+    name: str
+    split: str
+    folder: Path
+
+
+class Skip(Exception):
+    """Why a track can't be used: a reason that is counted, and the detail."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+def find_tracks(root: str | Path) -> list[Track]:
+    """List the tracks of a data set in either published layout, sorted by split and name.
+
+    Raises
+    ------
+    UserError
+        If the folder is missing or holds no track.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise UserError(f"the data folder {root} does not exist: mend data.path")
+    if any((root / split).is_dir() for split in SPLITS):
+        tracks = [Track(path.name, split, path) for split in SPLITS for path in _tracks(root / split)]
+    else:
+        tracks = [Track(path.name, LAST_DIGIT.get(path.name[-1], "train"), path) for path in _tracks(root)]
+    if not tracks:
+        raise UserError(
+            f"{root} holds no TrackNNNNN folder, neither itself nor in train, validation and test: "
+            "point data.path at the folder that does"
+        )
+    return sorted(tracks, key=lambda track: (SPLITS.index(track.split), track.name))
+
+
+def _tracks(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [path for path in folder.iterdir() if TRACK.fullmatch(path.name) and path.is_dir()]
+
+
+def stem_paths(folder: Path, source: str) -> list[Path]:
+    """Files of the stems of one class.
+
+    Parameters
+    ----------
+    folder
+        A track's.
+    source
+        A value of `inst_class`, in any case.
+
+    Returns
+    -------
+    list of Path
+        Every stem of that class that has a file, whatever `audio_rendered` says (BabySlakh's metadata says
+        `false` of stems that are there).
+
+    Raises
+    ------
+    Skip
+        If no stem of the class was rendered, or the file of one that was rendered is missing.
+    UserError
+        If the metadata can't be read, or the folder vanishes.
+    """
+    paths = []
+    for name, stem in _stems(folder / "metadata.yaml").items():
+        if stem["inst_class"].lower() != source.lower():
+            continue
+        path = next(
+            (path for ending in FORMATS if (path := folder / "stems" / f"{name}{ending}").is_file()), None
+        )
+        if path is None and stem["audio_rendered"]:
+            if not (folder / "metadata.yaml").is_file():  # which was just read
+                raise UserError(f"{folder} vanished while it was read: mount or restore it and run again")
+            raise Skip("stem file missing", f"stems/{name} ({source})")
+        if path is not None:
+            paths.append(path)
+    if not paths:
+        raise Skip("lacks a source", source)
+    return paths
+
+
+def _stems(path: Path) -> dict[str, dict]:
+    """The `stems` of a track's metadata, checked for what is used of them."""
+    remedy = "restore it from the data set, or remove the track's folder"
+    try:
+        metadata = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: {remedy}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML ({error}): {remedy}") from None
+    stems = metadata.get("stems") if isinstance(metadata, dict) else None
+    if not isinstance(stems, dict):
+        raise UserError(f"{path} lacks the key stems: {remedy}")
+    for name, stem in stems.items():
+        if not isinstance(name, str) or not STEM.fullmatch(name):
+            raise UserError(f"{path}: {name!r} is no name of a stem: {remedy}")
+        for key, kind in (("inst_class", str), ("audio_rendered", bool)):
+            if not isinstance(stem, dict) or not isinstance(stem.get(key), kind):
+                raise UserError(
+                    f"{path}: stems.{name} lacks the key {key}, or it is no {kind.__name__}: {remedy}"
+                )
+    return stems
+
+
+def read_sources(folder: Path, sources: list[str], sample_rate: int) -> tuple[np.ndarray, list[str]]:
+    """Read the sources of a track: the mean of each class's stems, in mono, resampled by soxr.
+
+    Parameters
+    ----------
+    folder
+        A track's.
+    sources
+        Classes, in the order wanted.
+    sample_rate
+        In Hz.
+
+    Returns
+    -------
+    audio : float32[n_sources, n_samples]
+    warnings : list of str
+        A sentence for each stem file that is as good as empty.
+
+    Raises
+    ------
+    Skip
+        If a class or a file is missing, or the sources differ in length or rate.
+    UserError
+        If the metadata or a file is damaged.
+    """
+    paths = {source: stem_paths(folder, source) for source in sources}
+    warnings: list[str] = []
+    means, lengths, rates = [], {}, set()
+    for source in sources:
+        stems = []
+        for path in paths[source]:
+            audio, rate = _read_stem(path)
+            if np.abs(audio).max() < NEAR_EMPTY:
+                warnings.append(
+                    f"{path} is near-empty: every sample is below {NEAR_EMPTY:g} (a damaged download?)"
+                )
+            stems.append(audio)
+            lengths[f"{path.name} ({source})"] = len(audio) / rate
+            rates.add(rate)
+        if len({len(stem) for stem in stems}) == 1:
+            means.append(np.mean(stems, axis=0, dtype=np.float32))
+    if len(set(lengths.values())) > 1 or len(rates) > 1:
+        detail = ", ".join(f"{name}: {seconds:.3f} s" for name, seconds in lengths.items())
+        raise Skip("sources differ in length", detail)
+    rate = rates.pop()
+    return np.stack([soxr.resample(mean, rate, sample_rate) for mean in means]), warnings
+
+
+def _read_stem(path: Path) -> tuple[np.ndarray, int]:
+    audio, rate = read_audio(path)
+    return audio.mean(axis=0), rate

@@ -1,0 +1,164 @@
+"""Reading and writing files so that nothing half-written is ever taken for whole."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soundfile
+import soxr
+
+from ucr.foundation.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+HEADER = 100  # bytes of a WAV file in which libsndfile puts the chunks before the samples
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its place when the block ends without an error.
+
+    The block creates a file or a folder at the path yielded. On an error it is removed, and what was
+    at `path` stays as it was; the error of a full disk, which names no file, is given this one.
+    What a killed process left there goes first.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{path.name}.{platform.node()}-"
+    for left in path.parent.iterdir():
+        if left.name.startswith(prefix) and not _runs(left.name.removeprefix(prefix)):
+            shutil.rmtree(left, ignore_errors=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=path.parent))
+    temporary = scratch / path.name
+    try:
+        yield temporary
+        if temporary.is_dir() and path.is_dir():
+            path.rename(scratch / "old")
+        os.replace(temporary, path)
+    except OSError as error:
+        error.filename = error.filename if error.filename and not error.filename2 else str(path)
+        raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _runs(process: str) -> bool:
+    """Whether the process that a scratch folder is named after, as in `123-x1y2z3`, is still there."""
+    try:
+        os.kill(int(process.partition("-")[0]), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:  # it is another user's
+        pass
+    return True
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write `value` as indented JSON, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def read_json(path: str | Path) -> dict:
+    """Read a JSON object; a `UserError` names a file that is not one."""
+    try:
+        value = json.loads(Path(path).read_text())
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}): delete it and run its stage again") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds no JSON object: delete it and run its stage again")
+    return value
+
+
+def write_csv(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table without its index, whole or not at all."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def read_audio(path: str | Path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
+    """Read an audio file.
+
+    Parameters
+    ----------
+    path
+        Anything that libsndfile reads (WAV, FLAC, OGG, MP3).
+    sample_rate
+        Rate in Hz to resample to (soxr, high quality); None keeps the file's own.
+
+    Returns
+    -------
+    audio : float32[channels, n_samples]
+    sample_rate : int
+        In Hz, of the array returned.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged, empty, or holds NaN or infinite samples.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path} does not exist: mend the path")
+    try:
+        audio, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise UserError(
+            f"{path} can't be read as audio ({error}): it is damaged or not an audio file"
+        ) from None
+    if not audio.size:
+        raise UserError(f"{path} holds no audio: replace it")
+    if not np.isfinite(audio).all():
+        raise UserError(f"{path} holds samples that are not finite numbers: replace it")
+    if sample_rate is not None and rate != sample_rate:
+        audio = soxr.resample(audio, rate, sample_rate)
+        rate = sample_rate
+    return np.ascontiguousarray(audio.T), int(rate)
+
+
+def write_audio(path: str | Path, audio: np.ndarray, sample_rate: int) -> None:
+    """Write float32[n_samples] or float32[channels, n_samples] as a 32-bit float WAV: exact, never clipped."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(
+            encode_audio(np.atleast_2d(audio).T, sample_rate, format="WAV", subtype="FLOAT")
+        )
+
+
+@lru_cache
+def code_hash() -> str:
+    """SHA-256 over the project's modules, as they were when this process asked first.
+
+    What a killed run left is continued only by the code that began it.
+    """
+    root = Path(__file__).parents[1]
+    files = sorted(
+        path for folder in ("ucr", "baselines", "pipelines") for path in (root / folder).rglob("*.py")
+    )
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def encode_audio(audio: np.ndarray, sample_rate: int, **options) -> bytes:
+    """Encode audio in memory, with the options of `soundfile.write`, which would pass over a full disk.
+
+    The same audio gives the same bytes: libsndfile's time of writing in a float WAV's header is put to 0.
+    """
+    encoded = io.BytesIO()
+    soundfile.write(encoded, audio, sample_rate, **options)
+    peak = encoded.getvalue().find(b"PEAK", 0, HEADER)
+    if peak >= 0:
+        encoded.seek(peak + 12)  # after the chunk's name, its size and a version
+        encoded.write(bytes(4))
+    return encoded.getvalue()

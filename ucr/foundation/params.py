@@ -1,0 +1,415 @@
+"""The parameters of a run, checked: what `params.yaml` may hold, and what each key means."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from ucr.foundation.schema import Section, checked, read_yaml
+
+PARAMS_FILE = "params.yaml"
+TRAINED_CODEC = "models/codec"  # where train_codec writes
+HEAD_CHANNELS = 32  # of attention
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ()-]*")  # of a source, and so of files
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # of a method, and so of files
+
+
+def _source_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no source name: use letters, digits, spaces, _, ( ) and -")
+    return name
+
+
+SourceName = Annotated[str, AfterValidator(_source_name)]
+
+
+class TrackCounts(Section):
+    """Songs of `slakh_mini` in each split."""
+
+    train: int = Field(gt=0)
+    validation: int = Field(gt=0)
+    test: int = Field(gt=0)
+
+
+class DataParams(Section):
+    """Where the songs come from.
+
+    `slakh_mini` is composed and rendered; `slakh2100` is the user's own folder in either published
+    layout; `midi` is a folder of the user's MIDI files, rendered to the same layout. Songs sound by
+    `soundfont` (null: pretty_midi's); those of `slakh_mini`'s training split by it and `train_soundfonts` in turn.
+    """
+
+    name: Literal["slakh_mini", "slakh2100", "midi"]
+    path: str | None
+    tracks: TrackCounts
+    seconds: float = Field(ge=10)
+    soundfont: str | None
+    train_soundfonts: list[str]
+
+    @model_validator(mode="after")
+    def _needs_path(self) -> DataParams:
+        if self.name != "slakh_mini" and not self.path:
+            raise ValueError(f"{self.name} needs `path`, the folder that holds it")
+        return self
+
+
+class SegmentParams(Section):
+    """How songs are cut: rate in Hz, length in seconds, and the least RMS every source of a segment must have."""
+
+    sample_rate: int = Field(gt=0, le=384_000)
+    seconds: float = Field(ge=1, le=3600)
+    min_rms: float = Field(ge=0)
+
+
+class CodecParams(Section):
+    """Which latent space.
+
+    `mel` takes `bands` and `power` (the compression exponent of magnitudes); the published EnCodecs take
+    `bandwidth` in kbit/s and `weights`, a file to use in place of encodec's own download. `needs` is what the codec
+    is read from, as a method's: `segments` (nothing else), or for `encodec_mini` the folder of its trained weights.
+    """
+
+    name: Literal["mel", "encodec_24khz", "encodec_48khz", "encodec_mini"]
+    bands: int = Field(ge=8)
+    power: float = Field(gt=0, le=1)
+    bandwidth: float = Field(gt=0)
+    weights: str | None
+    needs: str = "segments"  # weights from before there was this key lack it
+
+    @model_validator(mode="after")
+    def _weights_are_named(self) -> CodecParams:
+        if self.name == "encodec_mini" and self.needs == "segments":
+            raise ValueError(f"encodec_mini needs the folder of its weights: set `needs` to {TRAINED_CODEC}")
+        return self
+
+
+class OptimParams(Section):
+    """One training: the same keys for every trained part.
+
+    It lasts `steps` steps, or `epochs` times the training split; one of the two is given. A step takes
+    `batch` crops of `crop` latent frames, in `accumulate` parts one after the other where memory is short,
+    on all processes together; `warmup` steps of linear rise to `lr`; `clip` is
+    the largest gradient norm (0: none); `ema` the decay of the averaged weights that are shipped (0:
+    none); `validate_every` steps between validations, which are also when a checkpoint is kept.
+    """
+
+    steps: int | None = Field(default=None, gt=0)
+    epochs: int | None = Field(default=None, gt=0)
+    batch: int = Field(gt=0)
+    accumulate: int = Field(default=1, gt=0)
+    crop: int = Field(gt=0)
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    warmup: int = Field(ge=0)
+    clip: float = Field(ge=0)
+    ema: float = Field(ge=0, lt=1)
+    validate_every: int = Field(gt=0)
+    schedule: Literal["constant", "cosine"]
+
+    @model_validator(mode="after")
+    def _one_length(self) -> OptimParams:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give either steps or epochs (the other null)")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_are_even(self) -> OptimParams:
+        if self.batch % self.accumulate:
+            raise ValueError(f"a batch of {self.batch} has no {self.accumulate} even parts: mend accumulate")
+        return self
+
+    def total_steps(self, items: int) -> int:
+        """Steps of a training on `items` segments."""
+        return self.steps or math.ceil(items / self.batch) * (self.epochs or 0)
+
+
+class CodecTrainingParams(Section):
+    """The training of `encodec_mini`, whose `crop` is in samples.
+
+    It has `filters` channels at the full rate, which each of four strides doubles, and its quantiser has `codebooks`
+    of `codebook_size` entries each.
+    """
+
+    filters: int = Field(gt=0)
+    codebooks: int = Field(gt=0)
+    codebook_size: int = Field(gt=1)
+    optim: OptimParams
+
+    @field_validator("codebook_size")
+    @classmethod
+    def _bits_are_whole(cls, size: int) -> int:
+        if size & (size - 1):
+            raise ValueError("a codebook holds a power of two entries")
+        return size
+
+    @model_validator(mode="after")
+    def _batches_are_whole(self) -> CodecTrainingParams:
+        if self.optim.accumulate > 1:
+            raise ValueError("a codec's codebooks learn from whole batches: set optim.accumulate to 1")
+        return self
+
+
+Size = Annotated[int, Field(gt=0)]
+
+
+class EncoderParams(Section):
+    """One encoder a component: convolution channels after the codec's, the last being the component latent's.
+
+    The component latent has one frame for every `pool` frames of the codec's (the paper: 1).
+    """
+
+    channels: list[Size] = Field(min_length=1)
+    kernel: Size
+    pool: Size
+
+
+class UNetParams(Section):
+    """The denoiser: channels after the first level, and each level's kernel, stride and attention."""
+
+    channels: list[Size] = Field(min_length=1)
+    kernels: list[Size]
+    strides: list[Size]
+    attention: list[bool]
+    dropout: float = Field(ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> UNetParams:
+        if not len(self.channels) == len(self.kernels) == len(self.strides) == len(self.attention):
+            raise ValueError("channels, kernels, strides and attention need one entry a level each")
+        return self
+
+    @model_validator(mode="after")
+    def _heads_are_even(self) -> UNetParams:
+        for channels, attends in zip(self.channels, self.attention, strict=True):
+            if attends and channels % max(1, channels // HEAD_CHANNELS):
+                raise ValueError(
+                    f"attention has heads of {HEAD_CHANNELS} channels, which {channels} have no even share of"
+                )
+        return self
+
+
+class IadbParams(Section):
+    """Iterative alpha-(de)blending: `c` predicts the clean latent, `d` its difference from the noise.
+
+    `alpha_zero_share` of the training draws have alpha = 0 (pure noise in); the rest are uniform. For the
+    `alpha_zero_first` share of the training, from its start, all of them have alpha = 0.
+    """
+
+    variant: Literal["c", "d"]
+    alpha_zero_share: float = Field(ge=0, le=1)
+    alpha_zero_first: float = Field(default=0.0, ge=0, le=1)
+
+
+class GroupingParams(Section):
+    """What tells struck sounds from others: median `filters`, `clusters` of spectra or the mean of `both`. And where
+    the spectra of the others cluster: `within` each `song` or a whole `split`, by timbre alone or, with `height`, by
+    how high they lie too."""
+
+    cues: Literal["filters", "clusters", "both"] = "both"
+    within: Literal["song", "split"] = "song"
+    height: bool = True
+
+
+class DecompositionParams(Section):
+    """The decomposition model.
+
+    `composition` joins the components' outputs into the mixture. `normalise` brings latents to one
+    scale: by the `dataset`'s statistics, by each mixture's own `level`, or not at all (`none`, the
+    paper's). For the `guided` share of the training, from its start, components are also drawn to a blind
+    `grouping` of the mixture (`ucr.training.grouping`), and a share `remix` of its crops puts such components of
+    different mixtures together, their tones changed by `equalise` dB (a standard deviation); 0, the
+    paper's, is composition alone. Of several `rounds` each trains anew, and from the second on what the last
+    round's model makes of the mixtures, refined as `ucr_adapted` does, takes the grouping's place.
+    """
+
+    composition: Literal["mean", "magnitude_sum"]
+    normalise: Literal["none", "dataset", "level"]
+    guided: float = Field(ge=0, le=1)
+    grouping: GroupingParams = GroupingParams()
+    remix: float = Field(ge=0, le=1)
+    equalise: float = Field(ge=0)
+    rounds: int = Field(default=1, ge=1)
+    encoder: EncoderParams
+    denoiser: UNetParams
+    iadb: IadbParams
+    optim: OptimParams
+
+    @model_validator(mode="after")
+    def _variant_fits(self) -> DecompositionParams:
+        if self.composition == "magnitude_sum" and self.iadb.variant == "d":
+            raise ValueError("magnitude_sum composes clean latents: it needs iadb.variant c")
+        if self.guided and self.composition != "magnitude_sum":
+            raise ValueError("guided groups magnitudes: it needs composition magnitude_sum")
+        if self.rounds > 1 and not self.guided:
+            raise ValueError("a further one of rounds is guided by the last: it needs guided above 0")
+        return self
+
+
+class PriorParams(Section):
+    """The masking diffusion over component latents; `full_mask_share` of the draws generate every
+    component; `normalise` standardises the latents first."""
+
+    full_mask_share: float = Field(ge=0, le=1)
+    normalise: bool
+    denoiser: UNetParams
+    iadb: IadbParams
+    optim: OptimParams
+
+
+class SupervisedParams(Section):
+    """A supervised baseline: keywords of its network, and its training, whose `crop` is in samples."""
+
+    network: dict[str, Any]
+    optim: OptimParams
+
+
+LearnedSpace = Literal["vggish", "clap"]
+
+
+class GenerationParams(Section):
+    """What `generate` makes: how many of each kind, sampling steps of the prior and of the decomposition model,
+    and the `strengths` of variations, from 0 (the song rebuilt) to 1 (from noise alone).
+
+    `spaces` are the embeddings in which `score_generation` compares it with real songs; those of learned networks need
+    the user's `weights`: a file for vggish, a folder for clap.
+    """
+
+    count: int = Field(gt=0)
+    prior_steps: int = Field(gt=0)
+    steps: int = Field(gt=0)
+    strengths: list[Annotated[float, Field(ge=0, le=1)]]
+    spaces: list[Literal["latents", "log_mel"] | LearnedSpace] = Field(min_length=1)
+    weights: dict[LearnedSpace, str | None]
+
+
+class ScoreParams(Section):
+    """BSS Eval v4's window and hop in seconds, and how many bootstrap resamples an interval takes."""
+
+    window: float = Field(ge=0.01)
+    hop: float = Field(ge=0.01)
+    bootstrap: int = Field(ge=100)
+
+
+class CostParams(Section):
+    """What the machine is taken to draw while training, in watts, for the estimate of energy."""
+
+    watts: float = Field(gt=0)
+
+
+class ReportParams(Section):
+    """How many test segments the report lets one hear, and the folder of the authors' published examples (or None)."""
+
+    segments: int = Field(ge=0)
+    published: str | None
+
+
+class ExecutorParams(Section):
+    """Where parallel work is done: by `loky` on this machine's cores, by `dask` on the cluster of `scheduler`, an
+    address such as `tcp://host:8786`. No result depends on it."""
+
+    backend: Literal["loky", "dask"] = "loky"
+    scheduler: str | None = None
+
+    @model_validator(mode="after")
+    def _dask_has_a_scheduler(self) -> ExecutorParams:
+        if self.backend == "dask" and not self.scheduler:
+            raise ValueError("dask needs `scheduler`, its address, such as tcp://host:8786")
+        return self
+
+
+class Params(Section):
+    """Everything a run depends on beside its data and code; `executor`, on which nothing depends, is in no dump."""
+
+    seed: int = Field(ge=0, lt=2**32)
+    sources: list[SourceName] = Field(min_length=2)
+    data: DataParams
+    segments: SegmentParams
+    codec: CodecParams
+    codec_training: dict[Literal["encodec_mini"], CodecTrainingParams]
+    decomposition: DecompositionParams
+    prior: PriorParams
+    supervised: dict[str, SupervisedParams]
+    generation: GenerationParams
+    scores: ScoreParams
+    cost: CostParams
+    report: ReportParams
+    methods: dict[str, dict[str, Any]] = Field(min_length=1)
+    executor: ExecutorParams = Field(default=ExecutorParams(), exclude=True)
+
+    @property
+    def task(self) -> str:
+        """The task's name, such as `drums+bass`."""
+        return "+".join(self.sources)
+
+    @property
+    def segment_samples(self) -> int:
+        """Length of a segment in samples."""
+        return round(self.segments.seconds * self.segments.sample_rate)
+
+    @model_validator(mode="after")
+    def _codec_is_trained(self) -> Params:
+        if self.codec.needs == TRAINED_CODEC and not self.codec_training:
+            raise ValueError(
+                f"codec.needs: {TRAINED_CODEC} is made by codec_training, which is empty: add encodec_mini to it, as "
+                "params/encodec_mini.yaml does"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _composition_fits(self) -> Params:
+        if self.decomposition.composition == "magnitude_sum" and self.codec.name != "mel":
+            raise ValueError(
+                f"decomposition.composition: magnitude_sum needs non-negative latents, which {self.codec.name} "
+                "has not: use mean"
+            )
+        return self
+
+    @field_validator("sources")
+    @classmethod
+    def _sources_differ(cls, sources: list[str]) -> list[str]:
+        if len({name.lower() for name in sources}) != len(sources):
+            raise ValueError("a source is named twice")
+        return sources
+
+    @field_validator("methods", "supervised")
+    @classmethod
+    def _methods_are_names(cls, methods: dict[str, Any]) -> dict[str, Any]:
+        for name in methods:
+            if not IDENTIFIER.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a method: use letters, digits and _")
+        return methods
+
+    @field_validator("methods")
+    @classmethod
+    def _methods_need_something(cls, methods: dict[str, dict]) -> dict[str, dict]:
+        for name, options in methods.items():
+            if not isinstance(options.get("needs"), str):
+                raise ValueError(f"{name} lacks `needs`: `segments`, or the path of its trained weights")
+        return methods
+
+
+def load_params(path: str | Path = PARAMS_FILE) -> Params:
+    """Read and check a params file.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, is not YAML, or a key is missing, unknown or of a wrong type or value;
+        the message names the key.
+    """
+    return check_params(read_yaml(path), path)
+
+
+def read_executor(path: str | Path = PARAMS_FILE) -> ExecutorParams:
+    """The `executor` of a params file, the default where there is none, whatever else the file holds."""
+    section = read_yaml(path).get("executor", {}) if Path(path).is_file() else {}
+    return checked(ExecutorParams, section, path, place=("executor",))
+
+
+def check_params(values: dict, path: str | Path = PARAMS_FILE) -> Params:
+    """Turn a mapping into `Params`; `path` is named in errors."""
+    return checked(Params, values, path)

@@ -1,0 +1,58 @@
+"""Mappings that come from YAML and JSON files, checked against what they may hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ucr.foundation.errors import UserError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A part of the parameters: immutable, and no key is unknown or of another type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Description(BaseModel):
+    """What is used of a JSON file that describes a stage's output; its other keys are for people."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+def read_yaml(path: str | Path) -> dict:
+    """Read a YAML mapping by the safe loader."""
+    try:
+        value = yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: run from the project's root or mend the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds no mapping of keys to values")
+    return value
+
+
+def checked(
+    model: type[M], values: dict, path: str | Path, remedy: str = "", place: tuple[str, ...] = ()
+) -> M:
+    """Turn the mapping that was read from `path` into a model; a `UserError` names the first key that is wrong."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in (*place, *first["loc"])) or "the file"
+        what = {
+            "extra_forbidden": "is an unknown key: remove it or mend its name",
+            "missing": "is missing: add it",
+        }
+        reason = what.get(first["type"], first["msg"].removeprefix("Value error, "))
+        if first["type"] == "float_type" and isinstance(first["input"], str):
+            reason += f", and YAML reads {first['input']} as text: write it like 1.0e-3"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise UserError(f"{path}: {key}: {reason}{more}{remedy and ': ' + remedy}") from None

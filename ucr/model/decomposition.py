@@ -1,0 +1,289 @@
+"""The decomposition model: a mixture's latent becomes one latent a component, which one denoiser turns into sounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ucr.codecs import Codec, make_codec
+from ucr.foundation.checkpoints import fill, load_model
+from ucr.foundation.errors import UserError
+from ucr.foundation.params import CodecParams, DecompositionParams, SourceName
+from ucr.foundation.schema import Section
+from ucr.model import iadb
+from ucr.model.networks import Encoder, UNet
+
+MASK_WEIGHT = 0.1  # of the masks' relative error beside the latents' error: they are about as large then
+
+
+class Setting(Section):
+    """What a decomposition model was made for; kept beside its weights, enough to build it again.
+
+    Attributes
+    ----------
+    sources
+        The task's sources; component i is any one of them.
+    sample_rate
+        Of the audio, in Hz.
+    codec, codec_fingerprint
+        Whose latents it works on.
+    channels, frame_rate
+        Of those latents; frames a second.
+    mean, std
+        Statistics of the training mixtures' latents.
+    params
+        The model's own parameters, as in the params file.
+    """
+
+    sources: list[SourceName] = Field(min_length=1)
+    sample_rate: int = Field(gt=0)
+    codec: dict
+    codec_fingerprint: str
+    channels: int = Field(gt=0)
+    frame_rate: float = Field(gt=0)
+    mean: float
+    std: float
+    params: dict
+
+    def build(self) -> DecompositionModel:
+        """A freshly initialised model."""
+        codec = CodecParams.model_validate(self.codec)
+        return DecompositionModel(
+            n_components=len(self.sources),
+            channels=self.channels,
+            power=codec.power if codec.name == "mel" else 1.0,
+            params=DecompositionParams.model_validate(self.params),
+            mean=self.mean,
+            std=self.std,
+        )
+
+    def make_codec(self, folder: str | Path, device: torch.device) -> Codec:
+        """The codec whose latents the model of `folder` works on; a `UserError` if it is not that one any more."""
+        codec = make_codec(CodecParams.model_validate(self.codec), self.sample_rate, str(device))
+        if codec.fingerprint != self.codec_fingerprint:
+            raise UserError(
+                f"{folder} was trained in the latent space of another {codec.name} codec: train it again"
+            )
+        return codec
+
+    def to_config(self) -> dict:
+        """As JSON-able data."""
+        return self.model_dump()
+
+
+def load_decomposition(folder: str | Path) -> tuple[DecompositionModel, Setting, dict]:
+    """Read a trained decomposition model: (model in evaluation mode, setting, card).
+
+    Raises
+    ------
+    UserError
+        If the weights are missing, damaged, or another model's.
+    """
+    tensors, config, card = load_model(folder)
+    try:
+        setting = Setting(**config)
+        model = setting.build()
+    except Exception:  # damaged sizes make a network fail in many ways
+        raise UserError(f"{folder} holds no decomposition model of this version: train it again") from None
+    fill(model, tensors, folder)
+    return model, setting, card
+
+
+class DecompositionModel(nn.Module):
+    """n encoders, one shared denoiser and a fixed operator that composes the components' sounds.
+
+    Parameters
+    ----------
+    n_components
+        How many components, one a source of the task.
+    channels
+        Channels of the codec's latents.
+    power
+        The codec's compression exponent p, which `magnitude_sum` undoes; 1 where it has none.
+    params
+        Sizes, composition and noise.
+    mean, std
+        Statistics of the training mixtures' latents, for `normalise: dataset`. `mean` composition uses
+        both; `magnitude_sum` only divides by `std`, so that zero stays silence.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        n_components: int,
+        channels: int,
+        power: float,
+        params: DecompositionParams,
+        mean: float = 0.0,
+        std: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.params = params
+        self.power = power
+        self.n_components = n_components
+        self.channels = channels
+        self.encoders = nn.ModuleList(Encoder(channels, params.encoder) for _ in range(n_components))
+        self.denoiser = UNet(channels, params.encoder.channels[-1], params.denoiser)
+        self.additive = params.composition == "magnitude_sum"
+        by_dataset = params.normalise == "dataset"
+        self.register_buffer("shift", torch.tensor(mean if by_dataset and not self.additive else 0.0))
+        self.register_buffer("scale", torch.tensor(std if by_dataset else 1.0))
+
+    def level(self, latents: Tensor) -> Tensor:
+        """The RMS of each mixture's latents where `normalise` says so, else 1: [b, channels, frames] -> [b, 1, 1]."""
+        if self.params.normalise != "level":
+            return latents.new_ones(len(latents), 1, 1)
+        return latents.square().mean(dim=(1, 2), keepdim=True).sqrt().clamp_min(1e-4)
+
+    def normalise(self, latents: Tensor) -> Tensor:
+        """From the codec's latents of mixtures [b, channels, frames] to the scale that the networks work on."""
+        return (latents - self.shift) / self.scale / self.level(latents)
+
+    def denormalise(self, latents: Tensor) -> Tensor:
+        """Undo `normalise`, up to each mixture's level."""
+        return latents * self.scale + self.shift
+
+    def encode(self, mixtures: Tensor) -> Tensor:
+        """Mixtures' latents, normalised, to component latents.
+
+        Parameters
+        ----------
+        mixtures : float32[b, channels, frames]
+
+        Returns
+        -------
+        float32[b, n, latent_channels, ceil(frames / pool)]
+        """
+        latents = torch.stack([encoder(mixtures) for encoder in self.encoders], dim=1)
+        pool = self.params.encoder.pool
+        if pool == 1:
+            return latents
+        return functional.avg_pool1d(latents.flatten(0, 1), pool, ceil_mode=True).unflatten(
+            0, latents.shape[:2]
+        )
+
+    def denoise(self, noisy: Tensor, alpha: Tensor, latents: Tensor) -> Tensor:
+        """Each component's sound, all in one pass of the denoiser.
+
+        Parameters
+        ----------
+        noisy : float32[b, n, channels, frames]
+        alpha : float32[b]
+        latents : float32[b, n, latent_channels, frames]
+
+        Returns
+        -------
+        float32[b, n, channels, frames]
+            Non-negative with `magnitude_sum`.
+        """
+        batch, n = latents.shape[:2]
+        out = self.denoiser(noisy.flatten(0, 1), alpha.repeat_interleave(n), latents.flatten(0, 1))
+        out = out.view(batch, n, *out.shape[1:])
+        return functional.softplus(out) if self.additive else out
+
+    def compose(self, components: Tensor) -> Tensor:
+        """Join components [b, n, channels, frames] into a mixture [b, channels, frames].
+
+        `mean` is the paper's operator. `magnitude_sum` adds magnitudes, (sum_i x_i^(1/p))^p.
+        """
+        if self.params.composition == "mean":
+            return components.mean(dim=1)
+        if self.power == 0.5:
+            return components.square().sum(dim=1).clamp_min(1e-12).sqrt()
+        return components.pow(1 / self.power).sum(dim=1).clamp_min(1e-12).pow(self.power)
+
+    def draw_noise(self, latents: Tensor, progress: float = 1.0) -> tuple[Tensor, Tensor]:
+        """The noise [b, channels, frames] and the noise levels [b] of a training batch of such latents.
+
+        `progress` is the share of the training that is done.
+        """
+        noise = torch.randn_like(latents)
+        return noise, iadb.draw_alpha(len(latents), self.params.iadb, latents.device, progress)
+
+    def loss(self, latents: Tensor, noise: Tensor, alpha: Tensor, grouping: Tensor | None = None) -> Tensor:
+        """Mean squared error of the composed prediction.
+
+        Parameters
+        ----------
+        latents : float32[b, channels, frames]
+            The codec's, of mixtures.
+        noise, alpha
+            From `draw_noise`.
+        grouping : float32[b, n, channels, frames], optional
+            A blind guess at the components' latents; with it, the error of the components is added, and
+            that of the ratio masks which they make.
+        """
+        clean = self.normalise(latents)
+        noisy = iadb.blend(clean, noise, alpha)
+        noisy = noisy[:, None].expand(-1, self.n_components, -1, -1)
+        components = self.denoise(noisy, alpha, self.encode(clean)).float()
+        loss = functional.mse_loss(self.compose(components), iadb.target(clean, noise, self.params.iadb))
+        if grouping is None:
+            return loss
+        guess = grouping / self.scale / self.level(latents)[:, None]
+        error = functional.mse_loss(components, guess)
+        return loss + error + MASK_WEIGHT * self.mask_error(components, guess, clean)
+
+    def mask_error(self, components: Tensor, guess: Tensor, mixtures: Tensor) -> Tensor:
+        """Error of the magnitudes that ratio masks give each component of the mixture, beside the guess's energy.
+
+        Sounds are made by such masks (`MelCodec.decode_components`), and magnitudes weigh what is loud, as
+        one hears it; compressed latents alone weigh every band alike.
+
+        Parameters
+        ----------
+        components, guess : float32[b, n, channels, frames]
+            Non-negative, on the networks' scale.
+        mixtures : float32[b, channels, frames]
+        """
+        strength = (components + 1e-3) ** (2 / self.power)
+        masks = strength / strength.sum(dim=1, keepdim=True)
+        wanted = guess ** (1 / self.power)
+        error = masks * (mixtures ** (1 / self.power))[:, None] - wanted
+        energy = wanted.square().mean(dim=(1, 2, 3), keepdim=True).clamp_min(1e-6)
+        return (error.square() / energy).mean()
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, frames: int, steps: int, seed: int = 0) -> Tensor:
+        """Turn component latents into the codec's latents of each component.
+
+        Parameters
+        ----------
+        latents : float32[b, n, latent_channels, latent_frames]
+        frames
+            Of the result.
+        steps
+            Evaluations of the network.
+        seed
+            Of the noise that every component starts from.
+
+        Returns
+        -------
+        float32[b, n, channels, frames]
+        """
+        generator = torch.Generator().manual_seed(seed)
+        batch, n = latents.shape[:2]
+        noise = torch.randn(1, 1, self.channels, frames, generator=generator).to(latents.device)
+        components = iadb.sample(
+            lambda noisy, alpha: self.denoise(noisy, alpha, latents),
+            noise.expand(batch, n, -1, -1),
+            steps,
+            self.params.iadb,
+        )
+        return self.denormalise(components)
+
+    def reconstruct(self, components: Tensor) -> Tensor:
+        """Codec latents of components [b, n, channels, frames] -> of their mixture [b, channels, frames]."""
+        return self.denormalise(self.compose((components - self.shift) / self.scale))
+
+    @torch.no_grad()
+    def separate(self, mixtures: Tensor, steps: int, seed: int = 0) -> Tensor:
+        """Codec latents of mixtures [b, channels, frames] -> of components [b, n, channels, frames]."""
+        components = self.decode(self.encode(self.normalise(mixtures)), mixtures.shape[-1], steps, seed)
+        return components * self.level(mixtures)[:, None]

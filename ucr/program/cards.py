@@ -1,0 +1,54 @@
+"""What there is: cards of weights, and the methods of the benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from ucr.foundation.checkpoints import load_model
+from ucr.program.shipped import shipped
+
+COSTS = Path("reports/tables/cost.csv")
+
+
+def info(weights: str | Path) -> dict:
+    """The card of trained weights, checked against them.
+
+    Parameters
+    ----------
+    weights
+        A task whose weights ship, or a folder.
+
+    Returns
+    -------
+    dict
+        What `card.json` says.
+
+    Raises
+    ------
+    UserError
+        If there are no such weights, or they are not those of their card.
+    """
+    folder = Path(weights) if Path(weights).is_dir() else shipped(str(weights))
+    return load_model(folder)[2]
+
+
+def baselines() -> pd.DataFrame:
+    """The methods of the benchmark.
+
+    Returns
+    -------
+    DataFrame
+        A row a method with its `name`, `kind`, `licence`, `summary` and `paper`; where the working
+        directory has the benchmark's table of costs, its columns too.
+    """
+    from ucr.methods.contract import import_method, names
+
+    cards = [import_method(name)[0] for name in names()]
+    fields = ["name", "kind", "licence", "summary", "paper"]
+    table = pd.DataFrame([{field: getattr(card, field) for field in fields} for card in cards])
+    if COSTS.is_file():
+        costs = pd.read_csv(COSTS).rename(columns={"method": "name"}).drop(columns="kind")
+        table = table.merge(costs, on="name", how="left")
+    return table

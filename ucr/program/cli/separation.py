@@ -1,0 +1,89 @@
+"""`ucr separate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ucr.foundation.errors import UserError
+from ucr.program.cli._options import Device, Task
+
+
+def _methods(incomplete: str) -> list[str]:
+    from ucr.methods.contract import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
+def separate(
+    songs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SONG...", help="WAV, FLAC, MP3 or OGG, of any length and rate, mono or stereo."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where each song gets a folder of stems.")],
+    task: Task = None,
+    method: Annotated[
+        str, typer.Option(help="`ucr baselines` lists them.", autocompletion=_methods)
+    ] = "ucr_pretrained",
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="A folder of weights that you trained, for methods whose weights don't ship."),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Sampling steps, for the methods that sample.  [default: 1]", show_default=False
+        ),
+    ] = None,
+    mask: Annotated[
+        bool,
+        typer.Option(
+            help="Share the song's own sound among the stems, so that they add up to it; otherwise write the "
+            "method's own estimates, mono."
+        ),
+    ] = True,
+    device: Device = None,
+) -> None:
+    """Separate songs into stems, 32-bit float WAV files.
+
+    \b
+    ucr separate song.mp3 -o stems
+        writes stems/song/drums.wav and bass.wav
+    ucr separate *.flac -o stems --task drums+piano
+    ucr separate song.wav -o stems --method nmf --task drums+bass+piano
+        a blind method, into three components
+    ucr separate song.wav -o stems --method conv_tasnet --weights models/conv_tasnet
+        a method that `make repro` trained
+
+    The shipped weights' cards name their components by how they sound: the most struck is called drums, the lowest
+    of the others bass. Blind methods, and weights without such names, call their stems component_0 and so on.
+
+    Long songs go through the method in overlapping windows of 7 s; memory does not grow with the length. The
+    method hears the mean of the channels at its own rate (24 kHz); every channel is shared in the same way.
+    """
+    import ucr
+    from ucr.program.streaming import Song
+
+    taken: dict[str, Path] = {}
+    for song in songs:
+        other = taken.setdefault(song.stem, song)
+        if other is not song:
+            raise UserError(
+                f"{other} and {song} would both be written to {out / song.stem}: give each an --out of its own"
+            )
+    for song in songs:
+        with Song(song):  # what can't be read stops the command before hours of work
+            pass
+    for song in songs:
+        stems = ucr.separate(
+            song, out, task=task, method=method, weights=weights, steps=steps, mask=mask, device=device
+        )
+        for path in stems.values():
+            print(path)
+
+
+COMMANDS = [separate]

@@ -1,0 +1,170 @@
+"""Songs into stems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ucr.foundation.checkpoints import Separation, component_names, load_model
+from ucr.foundation.errors import UserError
+from ucr.foundation.params import NAME, Params
+from ucr.foundation.schema import checked
+from ucr.program import streaming
+from ucr.program.shipped import TASK, save, shipped
+from ucr.program.streaming import Song
+
+METHOD = "ucr_pretrained"
+SAMPLE_RATE = 24000  # of methods without weights: the benchmark's
+
+
+def separate(
+    song: str | Path,
+    out: str | Path,
+    *,
+    task: str | None = None,
+    method: str = METHOD,
+    weights: str | Path | None = None,
+    steps: int | None = None,
+    mask: bool = True,
+    device: str | None = None,
+) -> dict[str, Path]:
+    """Separate a song into stems: 32-bit float WAV files in a folder of the song's name.
+
+    The song may have any length, rate and number of channels. It is read in windows of 7 s, which
+    overlap; the method hears the mean of the channels at its own rate.
+
+    Parameters
+    ----------
+    song
+        WAV, FLAC, MP3 or OGG.
+    out
+        Where the folder is put.
+    task
+        The sources, such as `drums+bass` (the default). For methods without weights it only says how many
+        stems there are.
+    method
+        Of `baselines`.
+    weights
+        A folder with trained weights, for methods whose weights don't ship.
+    steps
+        Sampling steps, for the methods that sample; by default 1, with which the benchmark's tables are made.
+    mask
+        Write the song's own spectrogram, shared in proportion to the estimates, with the song's channels:
+        the stems add up to the song. Otherwise write the estimates themselves, mono.
+    device
+        Such as `cpu` or `cuda`; by default the first GPU, or the CPU.
+
+    Returns
+    -------
+    dict
+        Each stem's file by its name: the source's, or `component_i` where the method doesn't know which
+        component is which source.
+
+    Raises
+    ------
+    UserError
+        If the song can't be read, or the method, the task and the weights don't go together.
+    """
+    with Song(song) as opened:
+        separator = load_separator(task, method, weights, steps, device)
+        folder = Path(out) / opened.path.stem
+        if opened.path.stem in (".", ".."):
+            raise UserError(f"{song}: its stems would not be in a folder of their own in {out}: rename it")
+        paths = {name: folder / f"{name}.wav" for name in separator.names}
+        pieces = streaming.stems(
+            opened, separator.separate, separator.sample_rate, mask=mask, ordered=separator.ordered
+        )
+        channels = opened.channels if mask else 1
+        save(pieces, list(paths.values()), opened.sample_rate, channels, opened.n_samples, [opened])
+    return paths
+
+
+@dataclass(frozen=True)
+class Separator:
+    """A method that is ready to separate.
+
+    Attributes
+    ----------
+    separate
+        float32[n_samples] at `sample_rate` -> float32[n, n_samples], which add up to about n times that.
+    sample_rate
+        In Hz.
+    names
+        Of the stems: sources where the method knows them, else `component_0` and so on.
+    ordered
+        Whether stem i is the same source for whatever it separates.
+    """
+
+    separate: Callable[[np.ndarray], np.ndarray]
+    sample_rate: int
+    names: list[str]
+    ordered: bool
+
+
+def load_separator(
+    task: str | None = None,
+    method: str = METHOD,
+    weights: str | Path | None = None,
+    steps: int | None = None,
+    device: str | None = None,
+) -> Separator:
+    """Make a method ready; the arguments are those of `separate`."""
+    from baselines._ucr import Pretrained
+    from ucr.methods.contract import import_method, make_method
+
+    meta, method_class = import_method(method)
+    if meta.kind == "oracle":
+        raise UserError(f"{method} is an oracle, which needs the true sources: choose another method")
+    trained = meta.kind in ("ours", "supervised")
+    card: dict = {}
+    options: dict = {"device": device} if trained else {}
+    if not trained and weights:
+        raise UserError(f"{method} learns nothing and takes no weights: leave them out")
+    if not trained and device not in (None, "cpu"):
+        raise UserError(f"{method} runs on the CPU: leave out the device")
+    if steps is not None and meta.kind != "ours":
+        raise UserError(f"{method} samples nothing and takes no steps: leave them out")
+    if meta.kind == "ours":
+        options["steps"] = 1 if steps is None else steps
+
+    with_shipped = issubclass(method_class, Pretrained)
+    if with_shipped:
+        if weights:
+            raise UserError(f"{method} has weights of its own: choose the method ucr for those in {weights}")
+        weights = shipped(task or TASK)
+    if not trained:
+        sources, sample_rate = _names_of(task or TASK), SAMPLE_RATE
+    elif weights is None:
+        trained_as = "decomposition" if meta.kind == "ours" else method
+        raise UserError(
+            f"{method} needs weights, which don't ship: name the folder that was trained (models/{trained_as}, say)"
+        )
+    else:
+        _, config, card = load_model(weights)
+        described = checked(Separation, config, weights, "name a folder with weights of a separation method")
+        sources, sample_rate = described.sources, described.sample_rate
+    _, loaded = make_method(method, options)
+    if trained:
+        needs = Path(weights or "")
+        loaded.load(needs.parent if with_shipped else needs, Params.model_construct(sources=sources))
+        if task and sorted(_names_of(task)) != sorted(sources):
+            raise UserError(f"{weights} separates {'+'.join(sources)}, not {task}: leave out the task")
+
+    def separate(mixture: np.ndarray) -> np.ndarray:
+        try:
+            return loaded.separate(mixture, sample_rate, len(sources))
+        except ValueError as error:
+            raise UserError(f"{method} fails: {error}; choose another method") from None
+
+    names = sources if meta.labelled else component_names(card, len(sources))
+    return Separator(separate, sample_rate, names, meta.labelled)
+
+
+def _names_of(task: str) -> list[str]:
+    names = task.split("+")
+    if len(names) < 2 or len(set(names)) < len(names) or not all(NAME.fullmatch(name) for name in names):
+        raise UserError(f"{task!r} is no task: name two or more sources, such as {TASK}")
+    return names

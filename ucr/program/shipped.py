@@ -1,0 +1,46 @@
+"""What the tools share: the shipped weights, and writing what is made of songs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ucr.foundation.errors import UserError
+from ucr.program.streaming import Song, writing
+from ucr.weights import FOLDER, tasks, weights_of
+
+TASK = "drums+bass"
+
+
+def shipped(task: str) -> Path:
+    """The folder of the weights that ship for a task, its sources in any order; a `UserError` if there are none."""
+    if found := weights_of(task, FOLDER):
+        return found
+    raise UserError(f"no weights ship for {task}: choose from {', '.join(tasks(FOLDER))}")
+
+
+def save(
+    pieces: Iterator[np.ndarray],
+    paths: list[Path],
+    sample_rate: int,
+    channels: int,
+    n_samples: int,
+    songs: list[Song],
+) -> None:
+    """Write what is made of `songs`, float32[len(paths), channels, any length] at a time, with a progress bar."""
+    for path, song in itertools.product(paths, songs):
+        if path.exists() and path.samefile(song.path):
+            raise UserError(f"{path} is the song itself: write elsewhere")
+    pieces = itertools.chain([next(pieces)], pieces)  # what fails at once leaves no folder behind
+    title = " + ".join(song.path.name for song in songs)
+    with (
+        writing(paths, sample_rate, channels, n_samples) as write,
+        tqdm(total=round(n_samples / sample_rate), desc=title, unit="s", disable=None) as bar,
+    ):
+        for piece in pieces:
+            write(piece)
+            bar.update(round(piece.shape[-1] / sample_rate))

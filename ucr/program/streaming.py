@@ -1,0 +1,314 @@
+"""Music of any length through methods that see a few seconds at once: windows, kept in order and cross-faded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from ucr.foundation.errors import UserError
+from ucr.foundation.files import replacing
+
+WINDOW = 7.0  # seconds that a method sees at once: the benchmark's segments
+OVERLAP = 1.75  # seconds that two windows share: a quarter, as in Demucs
+SHORTEST = 1.0  # seconds: shorter songs are followed by silence while a method sees them
+MASK_WINDOW = 0.085  # seconds of a mask's Fourier transform: the mel codec's
+AUDIBLE = 0.45  # of its sample rate: up to there a method's estimates survive resampling
+WAV_LIMIT = 4e9  # bytes of samples that a WAV file can hold; beyond, RF64 is written
+TINY = 1e-9
+REMEDY = "free space on its disk or choose another folder"
+
+Read = Callable[[int], np.ndarray]
+
+
+class _Forward(soundfile.SoundFile):
+    """A file read from start to end: soundfile seeks after each read, at which the MP3 decoder loses its state."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+class Song:
+    """An audio file that is read piece by piece.
+
+    Parameters
+    ----------
+    path
+        Anything that libsndfile reads (WAV, FLAC, OGG, MP3).
+
+    Attributes
+    ----------
+    sample_rate, channels, n_samples
+        As the file's header says.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, empty or not audio; later, by `read`, if it is damaged or holds NaN.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise UserError(f"{path} does not exist or is no file: mend the path")
+        try:
+            self._file = _Forward(str(path))
+        except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+            raise self._damaged(error) from None
+        self.sample_rate: int = self._file.samplerate
+        self.channels: int = self._file.channels
+        self.n_samples: int = self._file.frames
+        if not self.n_samples:
+            raise UserError(f"{path} holds no audio: replace it")
+
+    def _damaged(self, error: Exception) -> UserError:
+        return UserError(f"{self.path} can't be read as audio ({error}): it is damaged or not an audio file")
+
+    def __enter__(self) -> Song:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, n_samples: int) -> np.ndarray:
+        """The next float32[channels, at most n_samples]; none at the end."""
+        try:
+            audio = self._file.read(n_samples, dtype="float32", always_2d=True)
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise self._damaged(error) from None
+        if not np.isfinite(audio).all():
+            raise UserError(f"{self.path} holds samples that are not finite numbers: replace it")
+        return audio.T
+
+    def mono(self, sample_rate: int) -> Read:
+        """What reads the mean of the channels at another rate: n -> float32[1, at most n]."""
+        resampler = soxr.ResampleStream(self.sample_rate, sample_rate, 1, dtype="float32")
+        held, ended = np.zeros(0, np.float32), False
+
+        def read(n_samples: int) -> np.ndarray:
+            nonlocal held, ended
+            while len(held) < n_samples and not ended:
+                audio = self.read(self.sample_rate).mean(axis=0)
+                ended = not len(audio)
+                held = np.concatenate([held, resampler.resample_chunk(audio, last=ended)])
+            audio, held = held[:n_samples], held[n_samples:]
+            return audio[None]
+
+        return read
+
+
+def windows(read: Read, size: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Cut a stream into overlapping windows of one size.
+
+    Parameters
+    ----------
+    read
+        n -> float32[channels, at most n].
+    size, hop
+        Of a window and between windows, in samples, hop < size.
+
+    Yields
+    ------
+    step : int
+        Samples from the window before: `hop`, or less for the last, which ends where the stream does.
+    window : float32[channels, size]
+        Shorter only where the whole stream is.
+    """
+    window, step = read(size), 0
+    while True:
+        yield step, window
+        audio = read(hop)
+        step = audio.shape[1]
+        if not step:
+            return
+        window = np.concatenate([window, audio], axis=1)[:, step:]
+
+
+def joined(parts: Iterable[tuple[int, np.ndarray]], ordered: bool = True) -> Iterator[np.ndarray]:
+    """Cross-fade the windows' stems into one stream.
+
+    Parameters
+    ----------
+    parts
+        For each window its step, as from `windows`, and float32[n_stems, channels, size].
+    ordered
+        Whether stem i is the same in every window. Otherwise each window's stems are put into the order
+        that differs least, in squares, from the stems before, over the overlap. A silence as long as the
+        overlap leaves nothing to tell the order by.
+
+    Yields
+    ------
+    float32[n_stems, channels, any length]
+        As many samples as the windows covered; where the stems of every window add up to the mixture,
+        so do these.
+    """
+    held: np.ndarray | None = None
+    for step, part in parts:
+        if held is not None:
+            yield held[..., :step]
+            before = held[..., step:]
+            shared = before.shape[-1]
+            if not ordered:
+                part = part[_order(before, part[..., :shared])]
+            fade = (np.arange(1, shared + 1) / (shared + 1)).astype(np.float32)
+            faded = before + fade * (part[..., :shared] - before)
+            part = np.concatenate([faded, part[..., shared:]], axis=-1)
+        held = part
+    if held is not None:
+        yield held
+
+
+def _order(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """The permutation of `after` with the least squared difference from `before`, which is the greatest correlation."""
+    likeness = before.reshape(len(before), -1) @ after.reshape(len(after), -1).T
+    return linear_sum_assignment(likeness, maximize=True)[1]
+
+
+def stems(
+    song: Song,
+    separate: Callable[[np.ndarray], np.ndarray],
+    sample_rate: int,
+    *,
+    mask: bool = True,
+    ordered: bool = True,
+    window: float = WINDOW,
+    overlap: float = OVERLAP,
+) -> Iterator[np.ndarray]:
+    """Separate a song of any length, rate and number of channels; memory does not grow with its length.
+
+    Parameters
+    ----------
+    song
+        Freshly opened.
+    separate
+        float32[n_samples] -> float32[n_stems, n_samples], mono, at `sample_rate`. Its estimates add up to
+        about `n_stems` times what it was given, as the benchmark's contract has it.
+    sample_rate
+        In Hz, of the method; windows are resampled to it and back.
+    mask
+        Let the estimates' magnitudes share the song's own spectrogram, every channel's by the same
+        masks, so that the stems add up to the song. Otherwise the estimates themselves are given, mono
+        and divided by `n_stems`.
+    ordered
+        As in `joined`.
+    window, overlap
+        In seconds.
+
+    Yields
+    ------
+    float32[n_stems, channels, any length]
+        At the song's rate, with the song's channels if `mask`, else one.
+    """
+    rate = song.sample_rate
+    size, hop = round(window * rate), round((window - overlap) * rate)
+    highest = AUDIBLE * sample_rate if rate > sample_rate else rate
+
+    def part(mixture: np.ndarray) -> np.ndarray:
+        n_samples = mixture.shape[1]
+        mono = _fitted(mixture.mean(axis=0, keepdims=True), max(n_samples, round(SHORTEST * rate)))
+        estimates = separate(_resampled(mono[0], rate, sample_rate))
+        estimates = _fitted(_resampled(estimates.T, sample_rate, rate).T, n_samples)
+        if mask:
+            return masked(mixture, estimates, rate, highest)
+        return estimates[:, None] / len(estimates)
+
+    return joined(((step, part(mixture)) for step, mixture in windows(song.read, size, hop)), ordered)
+
+
+def _resampled(audio: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
+    audio = np.ascontiguousarray(audio, dtype=np.float32)
+    return audio if rate == new_rate else soxr.resample(audio, rate, new_rate)
+
+
+def _fitted(audio: np.ndarray, n_samples: int) -> np.ndarray:
+    missing = n_samples - audio.shape[-1]
+    return np.pad(audio, ((0, 0), (0, missing))) if missing > 0 else audio[:, :n_samples]
+
+
+def masked(mixture: np.ndarray, estimates: np.ndarray, sample_rate: int, highest: float) -> np.ndarray:
+    """Share a mixture among estimates by their magnitudes, every channel by the same masks.
+
+    Parameters
+    ----------
+    mixture : float32[channels, n_samples]
+    estimates : float32[n_stems, n_samples]
+        Of its mono sum, on any common scale.
+    sample_rate
+        In Hz.
+    highest
+        Frequency in Hz up to which the estimates can be trusted. What lies above is shared as the
+        quarter below it is, frame by frame.
+
+    Returns
+    -------
+    float32[n_stems, channels, n_samples]
+        Adding up to the mixture.
+    """
+    n_samples = mixture.shape[1]
+    n_fft = 2 ** round(math.log2(MASK_WINDOW * sample_rate))
+    transform = {"n_fft": n_fft, "hop_length": n_fft // 4, "window": torch.hann_window(n_fft)}
+
+    def spectra(audio: np.ndarray) -> torch.Tensor:
+        signal = torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float32))
+        return torch.stft(signal, **transform, pad_mode="constant", return_complex=True)
+
+    magnitudes = spectra(estimates).abs()
+    above = int(highest * n_fft / sample_rate)
+    magnitudes[:, above:] = magnitudes[:, above * 3 // 4 : above].mean(dim=1, keepdim=True)
+    magnitudes += TINY
+    shares = (magnitudes / magnitudes.sum(dim=0))[:, None] * spectra(mixture)
+    audio = torch.istft(shares.flatten(0, 1), **transform, length=n_samples)
+    return audio.view(len(estimates), -1, n_samples).numpy()
+
+
+@contextmanager
+def writing(
+    paths: Sequence[Path], sample_rate: int, channels: int, n_samples: int
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write several audio files at once, piece by piece; they take their places together at the end.
+
+    Parameters
+    ----------
+    paths
+        Of 32-bit float WAV files.
+    sample_rate, channels
+        Of each.
+    n_samples
+        How long each will be, or nearly: files too long for WAV become RF64.
+
+    Yields
+    ------
+    function
+        Takes the next float32[len(paths), channels, any length].
+    """
+    container = "WAV" if 4 * channels * n_samples < WAV_LIMIT else "RF64"
+    written = 0
+
+    def write(audio: np.ndarray) -> None:
+        nonlocal written
+        written += 4 * audio[0].size
+        for file, own in zip(files, audio, strict=True):
+            file.write(own.T)
+
+    with ExitStack() as placing:
+        temporary = [placing.enter_context(replacing(path)) for path in paths]
+        try:
+            with ExitStack() as closing:
+                files = [
+                    closing.enter_context(
+                        soundfile.SoundFile(str(path), "w", sample_rate, channels, "FLOAT", format=container)
+                    )
+                    for path in temporary
+                ]
+                yield write
+        except soundfile.LibsndfileError as error:
+            raise UserError(f"{paths[0].parent} can't be written ({error}): {REMEDY}") from None
+        if any(path.stat().st_size < written for path in temporary):  # libsndfile may pass over a full disk
+            raise UserError(f"{paths[0].parent} can't be written: {REMEDY}")
