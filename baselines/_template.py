@@ -10,13 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from ucr.methods.contract import Baseline, Meta
-from ucr.signal.spectrogram import apply_masks, only_two, stft
+from ucr.signal.spectrogram import apply_masks, stft
 
 META = Meta(
     name="template",  # the file's name, without a leading underscore
     kind="blind",  # oracle, blind, supervised or ours: see ucr/methods/contract.py
     paper="No paper: an example",
     summary="What lies below a frequency, then the rest",
+    n_sources=2,
 )
 
 
@@ -37,11 +38,8 @@ class Method(Baseline):
 
     # A method with trained weights also has `load(self, needs, params)`: see ucr/methods/contract.py.
 
-    def separate(
-        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
-    ) -> np.ndarray:
+    def separate(self, mixture: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
         """See `Baseline.separate`."""
-        only_two("template", n_sources)
         spectrogram = stft(mixture, self.n_fft, self.hop)
         frequencies = np.fft.rfftfreq(self.n_fft, 1 / sample_rate)
         low = np.broadcast_to((frequencies < self.split_hz)[:, None], spectrogram.shape)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ucr.methods.contract import Baseline, Meta
-
-if TYPE_CHECKING:
-    from ucr.foundation.params import Params
+from ucr.methods.contract import Meta, Oracle
 
 META = Meta(
     name="codec_oracle",
@@ -20,23 +16,19 @@ META = Meta(
 )
 
 
-class Method(Baseline):
+class Method(Oracle):
     """Encode each true source and decode it as if a model had found its latent."""
 
-    def load(self, needs: Path, params: Params) -> None:
-        """Build the codec that `params.codec` names."""
-        from ucr.codecs import make_codec
+    def load(self, weights: Path, sources: list[str]) -> None:
+        """Build the codec that made the latents in the folder `weights`."""
+        from ucr.training.latents import codec_of
 
-        self.codec = make_codec(params.codec, params.segments.sample_rate)
+        self.codec = codec_of(weights)
 
-    def separate(
-        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
-    ) -> np.ndarray:
-        """See `Baseline.separate`."""
+    def separate(self, mixture: np.ndarray, sample_rate: int, references: np.ndarray) -> np.ndarray:
+        """See `Oracle.separate`."""
         import torch
 
-        if references is None:
-            raise ValueError("codec_oracle is an oracle and needs the true sources")
         if sample_rate != self.codec.sample_rate:
             raise ValueError(f"the codec takes {self.codec.sample_rate} Hz, not {sample_rate} Hz")
         with torch.inference_mode():

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines._supervised import Supervised
+from baselines._shared.supervised import Supervised
 from ucr.methods.contract import Meta
 
 META = Meta(
@@ -15,6 +15,7 @@ META = Meta(
     paper="Luo & Mesgarani, Conv-TasNet: surpassing ideal time-frequency magnitude masking for speech separation, "
     "IEEE/ACM TASLP 27(8), 2019",
     summary="Masks on a learnt basis of waveforms, by a temporal convolutional network",
+    weights="trained",
 )
 
 

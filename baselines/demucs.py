@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from baselines._supervised import Mono, Supervised
+from baselines._shared.supervised import Mono, Supervised
 from ucr.methods.contract import Meta
 
 META = Meta(
@@ -13,6 +13,7 @@ META = Meta(
     paper="Défossez, Usunier, Bottou & Bach, Music source separation in the waveform domain, 2019, arXiv:1911.13254",
     summary="Waveform U-Net with a bidirectional LSTM",
     licence="MIT, demucs MIT",
+    weights="trained",
 )
 
 

@@ -6,13 +6,14 @@ import numpy as np
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from ucr.methods.contract import Baseline, Meta
-from ucr.signal.spectrogram import apply_masks, only_two, stft
+from ucr.signal.spectrogram import apply_masks, stft
 
 META = Meta(
     name="ft2d",
     kind="blind",
     paper="Seetharaman, Pishdadian & Pardo, Music/voice separation using the 2D Fourier transform, WASPAA 2017",
     summary="Peaks of the magnitude spectrogram's 2-D Fourier transform, then the rest",
+    n_sources=2,
 )
 
 
@@ -36,11 +37,8 @@ class Method(Baseline):
     def __init__(self, n_fft: int = 2048, hop: int = 512, neighbourhood: tuple[int, int] = (1, 25)):
         self.n_fft, self.hop, self.neighbourhood = n_fft, hop, tuple(neighbourhood)
 
-    def separate(
-        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
-    ) -> np.ndarray:
+    def separate(self, mixture: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
         """See `Baseline.separate`."""
-        only_two("ft2d", n_sources)
         spectrogram = stft(mixture, self.n_fft, self.hop)
         transform = np.fft.fft2(np.abs(spectrogram))
         peaks = self._peaks(np.abs(transform))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ucr.methods.contract import Baseline, Meta
-from ucr.signal.spectrogram import istft, only_two, stft
+from ucr.signal.spectrogram import istft, stft
 
 META = Meta(
     name="hpss",
@@ -13,6 +13,7 @@ META = Meta(
     paper="Fitzgerald, Harmonic/percussive separation using median filtering, DAFx 2010",
     summary="Horizontal against vertical ridges of the spectrogram: harmonic, then percussive",
     licence="MIT, librosa ISC",
+    n_sources=2,
 )
 
 
@@ -35,13 +36,10 @@ class Method(Baseline):
     def __init__(self, n_fft: int = 2048, hop: int = 512, kernel: int = 31, power: float = 2.0):
         self.n_fft, self.hop, self.kernel, self.power = n_fft, hop, kernel, power
 
-    def separate(
-        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
-    ) -> np.ndarray:
+    def separate(self, mixture: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
         """See `Baseline.separate`."""
         import librosa
 
-        only_two("hpss", n_sources)
         spectrogram = stft(mixture, self.n_fft, self.hop)
         parts = librosa.decompose.hpss(spectrogram, kernel_size=self.kernel, power=self.power)
         return istft(n_sources * np.stack(parts), len(mixture), self.n_fft, self.hop)

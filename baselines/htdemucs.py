@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from baselines._supervised import Mono, Supervised
+from baselines._shared.supervised import Mono, Supervised
 from ucr.methods.contract import Meta
 
 META = Meta(
@@ -13,6 +13,7 @@ META = Meta(
     paper="Rouard, Massa & Défossez, Hybrid transformers for music source separation, ICASSP 2023",
     summary="Waveform and spectrogram U-Nets joined by a transformer",
     licence="MIT, demucs MIT",
+    weights="trained",
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ucr.methods.contract import Baseline, Meta
+from ucr.methods.contract import Meta, Oracle
 from ucr.signal.spectrogram import apply_masks, stft
 
 META = Meta(
@@ -15,7 +15,7 @@ META = Meta(
 )
 
 
-class Method(Baseline):
+class Method(Oracle):
     """Give each bin whole to its loudest true source (a local criterion of 0 dB).
 
     Parameters
@@ -27,12 +27,8 @@ class Method(Baseline):
     def __init__(self, n_fft: int = 2048, hop: int = 512):
         self.n_fft, self.hop = n_fft, hop
 
-    def separate(
-        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
-    ) -> np.ndarray:
-        """See `Baseline.separate`."""
-        if references is None:
-            raise ValueError("ibm is an oracle and needs the true sources")
+    def separate(self, mixture: np.ndarray, sample_rate: int, references: np.ndarray) -> np.ndarray:
+        """See `Oracle.separate`."""
         loudest = np.abs(stft(references, self.n_fft, self.hop)).argmax(axis=0)
-        masks = (loudest == np.arange(n_sources)[:, None, None]).astype(np.float32)
+        masks = (loudest == np.arange(len(references))[:, None, None]).astype(np.float32)
         return apply_masks(stft(mixture, self.n_fft, self.hop), masks, len(mixture), self.n_fft, self.hop)

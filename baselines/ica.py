@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from baselines._components import Subspaces
+from baselines._shared.components import Subspaces
 from ucr.methods.contract import Meta
 
 META = Meta(

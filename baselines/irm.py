@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ucr.methods.contract import Baseline, Meta
-from ucr.signal.spectrogram import apply_masks, ratio_masks, stft
+from ucr.methods.contract import Meta, Oracle
+from ucr.signal.masks import ratio_masks
+from ucr.signal.spectrogram import apply_masks, stft
 
 META = Meta(
     name="irm",
@@ -15,7 +16,7 @@ META = Meta(
 )
 
 
-class Method(Baseline):
+class Method(Oracle):
     """Mask the mixture by each true source's share of the magnitude.
 
     Parameters
@@ -29,11 +30,7 @@ class Method(Baseline):
     def __init__(self, n_fft: int = 2048, hop: int = 512, power: float = 1.0):
         self.n_fft, self.hop, self.power = n_fft, hop, power
 
-    def separate(
-        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
-    ) -> np.ndarray:
-        """See `Baseline.separate`."""
-        if references is None:
-            raise ValueError("irm is an oracle and needs the true sources")
+    def separate(self, mixture: np.ndarray, sample_rate: int, references: np.ndarray) -> np.ndarray:
+        """See `Oracle.separate`."""
         masks = ratio_masks(np.abs(stft(references, self.n_fft, self.hop)), self.power)
         return apply_masks(stft(mixture, self.n_fft, self.hop), masks, len(mixture), self.n_fft, self.hop)

@@ -17,8 +17,6 @@ META = Meta(
 class Method(Baseline):
     """Return the mixture for each source."""
 
-    def separate(
-        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
-    ) -> np.ndarray:
+    def separate(self, mixture: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
         """See `Baseline.separate`."""
         return np.tile(mixture, (n_sources, 1))

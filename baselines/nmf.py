@@ -6,9 +6,10 @@ import warnings
 
 import numpy as np
 
-from baselines._components import source_magnitudes
+from baselines._shared.components import source_magnitudes
 from ucr.methods.contract import Baseline, Meta
-from ucr.signal.spectrogram import apply_masks, ratio_masks, stft
+from ucr.signal.masks import ratio_masks
+from ucr.signal.spectrogram import apply_masks, stft
 
 META = Meta(
     name="nmf",
@@ -44,9 +45,7 @@ class Method(Baseline):
         self.components, self.iterations, self.seed = components, iterations, seed
         self.n_fft, self.hop = n_fft, hop
 
-    def separate(
-        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
-    ) -> np.ndarray:
+    def separate(self, mixture: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
         """See `Baseline.separate`."""
         from sklearn.decomposition import NMF
         from sklearn.exceptions import ConvergenceWarning

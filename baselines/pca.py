@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from baselines._components import Subspaces
+from baselines._shared.components import Subspaces
 from ucr.methods.contract import Meta
 
 META = Meta(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ucr.methods.contract import Baseline, Meta
-from ucr.signal.spectrogram import apply_masks, only_two, ratio_masks, stft
+from ucr.signal.masks import ratio_masks
+from ucr.signal.spectrogram import apply_masks, stft
 
 META = Meta(
     name="repet",
@@ -13,6 +14,7 @@ META = Meta(
     paper="Rafii & Pardo, REpeating Pattern Extraction Technique (REPET): a simple method for music/voice "
     "separation, IEEE TASLP 21(1), 2013",
     summary="What repeats with the beat, then what does not",
+    n_sources=2,
 )
 SHIFT = 2  # frames by which a peak may miss its multiple of the period: the paper's delta
 
@@ -33,11 +35,8 @@ class Method(Baseline):
     def __init__(self, n_fft: int = 1024, hop: int = 512):
         self.n_fft, self.hop = n_fft, hop
 
-    def separate(
-        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
-    ) -> np.ndarray:
+    def separate(self, mixture: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
         """See `Baseline.separate`."""
-        only_two("repet", n_sources)
         spectrogram = stft(mixture, self.n_fft, self.hop, "hamming")
         magnitude = np.abs(spectrogram)
         repeating = repeating_spectrogram(magnitude, repeating_period(beat_spectrum(magnitude**2)))

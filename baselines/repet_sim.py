@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ucr.methods.contract import Baseline, Meta
-from ucr.signal.spectrogram import apply_masks, only_two, ratio_masks, stft
+from ucr.signal.masks import ratio_masks
+from ucr.signal.spectrogram import apply_masks, stft
 
 META = Meta(
     name="repet_sim",
@@ -13,6 +14,7 @@ META = Meta(
     paper="Rafii & Pardo, Music/voice separation using the similarity matrix, ISMIR 2012",
     summary="What resembles other moments, then what does not",
     licence="MIT, librosa ISC",
+    n_sources=2,
 )
 
 
@@ -37,13 +39,10 @@ class Method(Baseline):
     def __init__(self, n_fft: int = 1024, hop: int = 512, neighbours: int = 100, apart_seconds: float = 1.0):
         self.n_fft, self.hop, self.neighbours, self.apart_seconds = n_fft, hop, neighbours, apart_seconds
 
-    def separate(
-        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
-    ) -> np.ndarray:
+    def separate(self, mixture: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
         """See `Baseline.separate`."""
         import librosa
 
-        only_two("repet_sim", n_sources)
         spectrogram = stft(mixture, self.n_fft, self.hop, "hamming")
         magnitude = np.abs(spectrogram)
         frames = magnitude.shape[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ucr.methods.contract import Baseline, Meta
-from ucr.signal.spectrogram import apply_masks, only_two, stft
+from ucr.signal.spectrogram import apply_masks, stft
 
 META = Meta(
     name="rpca",
@@ -14,6 +14,7 @@ META = Meta(
     "using robust principal component analysis, ICASSP 2012",
     summary="The spectrogram as low-rank plus sparse: background, then foreground",
     licence="MIT, pyrpca MPL-2.0",
+    n_sources=2,
 )
 
 
@@ -40,13 +41,10 @@ class Method(Baseline):
     ):
         self.n_fft, self.hop, self.k, self.gain, self.tolerance = n_fft, hop, k, gain, tolerance
 
-    def separate(
-        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
-    ) -> np.ndarray:
+    def separate(self, mixture: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
         """See `Baseline.separate`."""
         from pyrpca import rpca_pcp_ialm
 
-        only_two("rpca", n_sources)
         spectrogram = stft(mixture, self.n_fft, self.hop)
         magnitude = np.abs(spectrogram)
         if not magnitude.any():  # The solver divides by the norm.

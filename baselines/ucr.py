@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from baselines._ucr import PAPER, Decomposition
+from baselines._shared.decomposition import PAPER, Decomposition
 from ucr.methods.contract import Meta
 
 META = Meta(
     name="ucr",
-    kind="ours",
+    kind="unsupervised",
     paper=PAPER,
-    summary="One latent a component, one shared diffusion decoder, trained on mixtures only.",
+    summary="One latent per component, one shared diffusion decoder, trained on mixtures only.",
+    weights="trained",
+    steps=True,
 )
 Method = Decomposition

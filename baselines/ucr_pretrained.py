@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from baselines._ucr import PAPER, Pretrained
+from baselines._shared.decomposition import PAPER, Pretrained
 from ucr.methods.contract import Meta
 
 META = Meta(
     name="ucr_pretrained",
-    kind="ours",
+    kind="unsupervised",
     paper=PAPER,
     summary="`ucr` from shipped weights, trained longer and on more songs (their card says how).",
+    weights="shipped",
+    steps=True,
 )
 Method = Pretrained

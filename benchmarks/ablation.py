@@ -13,7 +13,6 @@ repeated.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import time
 from pathlib import Path
@@ -23,18 +22,17 @@ import pandas as pd
 import torch
 
 from baselines import ucr
-from benchmarks.published import setting, write_params
+from benchmarks.projects import run_stage, setting, write_params
 from eval.quick import mean_si_scores
-from pipelines import data, segments
-from pipelines.preset import merge
-from pipelines.train_decomposition import make_setting, train_rounds
-from ucr.codecs import digest, make_codec
+from ucr.codecs import make_codec
 from ucr.data.segments import SegmentStore
 from ucr.foundation.checkpoints import save_model
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import write_csv
+from ucr.foundation.hashes import short_hash
 from ucr.foundation.params import PARAMS_FILE, Params, check_params
-from ucr.foundation.schema import read_yaml
+from ucr.foundation.schema import merge, read_yaml
+from ucr.training.decomposition import make_setting, train_rounds
 from ucr.training.latents import LatentStore, open_latents, write_latents
 from ucr.training.trainer import RUNS, finish
 from ucr.weights import FOLDER
@@ -52,12 +50,11 @@ def segments_folder(changes: dict) -> Path:
     if not changes:
         return SEGMENTS
     made_of = setting("", changes).model_dump(include={"seed", "sources", "data", "segments"})
-    project = RUNS / f"ablation-data-{digest(made_of)}"
+    project = RUNS / f"ablation-data-{short_hash(made_of)}"
     if not (project / SEGMENTS).is_dir():
         write_params(project, changes)
-        with contextlib.chdir(project):
-            data.main()
-            segments.main()
+        for stage in ("data", "segments"):
+            run_stage(stage, project)
     return project / SEGMENTS
 
 
@@ -98,7 +95,7 @@ def run(variant: str, changes: dict, seed: int) -> dict:
     for job in jobs:
         finish(job)
     method = ucr.Method(steps=1)
-    method.load(folder, params)
+    method.load(folder, params.sources)
     measured = trained_on if "sources" in changes else SEGMENTS
     means, _ = mean_si_scores(method.separate_batch, SegmentStore(measured, "validation"))
     last = {name: round(history[-1][name], 4) for name in ("validation_loss", "remix_consistency_db")}
@@ -134,7 +131,7 @@ def step_scores(steps: list[int]) -> pd.DataFrame:
     rows = []
     for count in steps:
         method = ucr.Method(steps=count)
-        method.load(FOLDER / params.task, params)
+        method.load(FOLDER / params.task, params.sources)
         means, seconds = mean_si_scores(method.separate_batch, store)
         rows += [
             {

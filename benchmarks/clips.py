@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from baselines.ucr_masked import masked
 from eval.scores import si_scores
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_audio, write_csv
 from ucr.foundation.params import Params, load_params
-from ucr.methods.contract import load_method
+from ucr.methods.contract import Oracle
+from ucr.methods.registry import load_method
+from ucr.signal.masks import masked
 
 TABLE = Path("benchmarks/clips.csv")
 METRICS = ("si_sdr", "si_sir")
@@ -54,8 +55,11 @@ def measure(name: str, clips: dict[str, np.ndarray], params: Params) -> list[dic
     meta, method = load_method(name, params)
     rate, rows = params.segments.sample_rate, []
     for clip, sources in clips.items():
-        oracle = sources if meta.kind == "oracle" else None
-        estimates = method.separate(sources.mean(axis=0), rate, len(sources), oracle)
+        mixture = sources.mean(axis=0)
+        if isinstance(method, Oracle):
+            estimates = method.separate(mixture, rate, sources)
+        else:
+            estimates = method.separate(mixture, rate, len(sources))
         rows += scored(name, clip, sources, estimates, params, meta.labelled)
     return rows
 

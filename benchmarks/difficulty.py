@@ -24,7 +24,8 @@ from ucr.data.slakh.read import Track, find_tracks
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_audio, read_json, replacing, write_csv
 from ucr.foundation.params import load_params
-from ucr.methods.contract import make_method
+from ucr.methods.contract import Oracle
+from ucr.methods.registry import make_method
 
 FOLDER = Path(__file__).parent
 METHODS = ("hpss", "irm")
@@ -37,7 +38,11 @@ def score(sources: np.ndarray, sample_rate: int) -> dict[str, np.ndarray]:
     found = {}
     for name in METHODS:
         _, method = make_method(name, {})
-        estimates = method.separate(sources.mean(axis=0), sample_rate, len(sources), sources)
+        mixture = sources.mean(axis=0)
+        if isinstance(method, Oracle):
+            estimates = method.separate(mixture, sample_rate, sources)
+        else:
+            estimates = method.separate(mixture, sample_rate, len(sources))
         found[name] = fast_bss_eval.si_bss_eval_sources(
             sources.astype(np.float64), estimates.astype(np.float64), zero_mean=False, clamp_db=100
         )[0]

@@ -19,13 +19,9 @@ EnCodec has random weights here, which are as fast.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import math
 import os
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -35,22 +31,20 @@ import soundfile
 import torch
 from tqdm import tqdm
 
-from benchmarks.published import ROOT, write_params
+from benchmarks.projects import ROOT, run_stage, write_params
 from benchmarks.scheme import write_encodec
-from pipelines import data
 from ucr.codecs import make_codec
 from ucr.data.segments import SegmentStore
 from ucr.data.slakh.read import Track, find_tracks
 from ucr.data.slakh.song import SPLITS
 from ucr.foundation.checkpoints import default_device
-from ucr.foundation.errors import UserError, command
+from ucr.foundation.errors import command
 from ucr.foundation.files import read_json, write_csv
 from ucr.foundation.params import load_params
 from ucr.training.latents import BATCH
 
 TABLE = ROOT / "benchmarks" / "preprocessing.csv"
 STAGES = ("segments", "latents")
-POLL = 0.05  # seconds between looks at a process's memory
 CODEC_SECONDS = 20.0  # of timing the codec alone
 
 
@@ -69,34 +63,6 @@ def link_songs(songs: list[Track], hours: float, root: Path) -> float:
             os.link(path, target / path.relative_to(song.folder))
         total += length
     return total
-
-
-def run_stage(stage: str, project: Path) -> dict[str, float]:
-    """Run a stage as a process of its own: seconds, and the most memory that it held, in MB."""
-    peaks = {"RssAnon": 0, "RssFile": 0}
-    began = time.perf_counter()
-    with (project / f"{stage}.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"pipelines.{stage}"],
-            cwd=project,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdout=log,
-            stderr=log,
-        )
-        while process.poll() is None:
-            with contextlib.suppress(OSError):
-                status = Path(f"/proc/{process.pid}/status").read_text()
-                for name, value in re.findall(r"(RssAnon|RssFile):\s+(\d+)", status):
-                    peaks[name] = max(peaks[name], int(value))
-            time.sleep(POLL)
-    taken = time.perf_counter() - began
-    if process.returncode:
-        raise UserError(f"the stage {stage} failed: see the end of {log.name}")
-    return {
-        "seconds": taken,
-        "peak_private_mb": peaks["RssAnon"] / 1024,
-        "peak_mapped_mb": peaks["RssFile"] / 1024,
-    }
 
 
 def codec_alone(project: Path) -> float:
@@ -128,8 +94,7 @@ def make_project(folder: Path, songs: list[Track], hours: float, codec: dict) ->
     if codec["name"] != "mel":
         changes["decomposition"] = {"composition": "mean", "guided": 0.0}
     write_params(project, changes)
-    with contextlib.chdir(project):
-        data.main()
+    run_stage("data", project)
     return project, exact
 
 

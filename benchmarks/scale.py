@@ -16,13 +16,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from benchmarks.published import ROOT, setting
+from benchmarks.projects import ROOT, setting
 from eval.cost import multiply_accumulates
-from pipelines.train_decomposition import make_setting
 from ucr.codecs.encodec import untrained
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import replacing
 from ucr.model.networks import UNet
+from ucr.training.decomposition import make_setting
 
 PAGE = ROOT / "docs" / "scale.md"
 TRACKS = {"train": 1500, "validation": 375, "test": 225}
@@ -141,9 +141,9 @@ def rows() -> list[tuple[str, str, str]]:
 
 def _cpu_training(steps: int, batch: int) -> tuple[str, str, str]:
     what = "decomposition model"
-    row = measured("published.csv", what="training step")
+    row = measured("against_scheme.csv", what="training step")
     if row is None:
-        return what, "run `python -m benchmarks.published`", "not measured"
+        return what, "run `python -m benchmarks.against_scheme`", "not measured"
     own = int(row["what"].rsplit(" ", 1)[1])
     days = row["ours"] * batch / own * steps / 86400
     return what, f"{row['ours']:.3f} s × {batch}/{own} × {steps:,} steps", f"{days:,.0f} days"
@@ -173,9 +173,9 @@ def _stores() -> list[tuple[str, str, str]]:
 
 def _memory(batch: int) -> tuple[str, str, str]:
     what = "a training step of the decomposition model"
-    row = measured("published.csv", what="peak memory")
+    row = measured("against_scheme.csv", what="peak memory")
     if row is None:
-        return what, "run `python -m benchmarks.published`", "not measured"
+        return what, "run `python -m benchmarks.against_scheme`", "not measured"
     own = int(row["what"].rsplit(" ", 1)[1])
     fixed = 5 * 4 * parameters() / 2**20
     grown = fixed + (row["ours"] - fixed) * batch / own
@@ -215,8 +215,8 @@ is two, elementwise operations and Fourier transforms none) and tripled for a tr
 hours are the step's time on a GPU (`benchmarks/gpu.csv`) times the steps; latents, prior and separation are estimates
 at the rate of operations that this step reached, a small part of the card's peak: the host starts kernels more slowly
 than the card runs them. Times, memory and disk of the CPU come from the machine and the run of
-`benchmarks/published.csv` and `benchmarks/preprocessing.csv`; memory at batch 64 extrapolates the smaller batch's. The
-stages that train baselines and score are not in it.
+`benchmarks/against_scheme.csv` and `benchmarks/preprocessing.csv`; memory at batch 64 extrapolates the smaller batch's.
+The stages that train baselines and score are not in it.
 
 """
 

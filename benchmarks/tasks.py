@@ -18,7 +18,7 @@ from ucr.data.segments import SegmentStore
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import write_csv
 from ucr.foundation.params import load_params
-from ucr.methods.contract import load_method
+from ucr.methods.registry import load_method
 
 SEGMENTS = Path("segments")
 TABLE = Path("benchmarks/tasks.csv")

@@ -3,8 +3,8 @@
     python -m benchmarks.training [--steps 30] [--processes 1 2] [--trainings decomposition conv_tasnet]
 
 Needs `segments/` and `latents/`; run it on an otherwise idle machine. Every row is a training of its own by
-`ucr.training.trainer.train`, with the parameters of `params.yaml`, started anew: so many steps to warm up, and to compile,
-then as many that count. On N processes each takes its share of the same batch. `peak_memory_mb` is that of the
+`ucr.training.trainer.train`, with the parameters of `params.yaml`, started anew: so many steps to warm up, and to
+compile, then as many that count. On N processes each takes its share of the same batch. `peak_memory_mb` is that of the
 tensors on a GPU, or the first process's own on the CPU.
 """
 
@@ -25,13 +25,15 @@ import pandas as pd
 import torch
 
 from eval.cost import peak_memory_mb
-from pipelines import train_decomposition, train_supervised
-from pipelines._training import fit_threads
+from ucr.data.segments import SegmentStore
 from ucr.foundation.checkpoints import default_device
 from ucr.foundation.errors import command
 from ucr.foundation.files import write_csv, write_json
 from ucr.foundation.params import load_params
+from ucr.methods.registry import find
+from ucr.training import decomposition, supervised
 from ucr.training.latents import open_latents
+from ucr.training.results import fit_threads
 from ucr.training.trainer import Job, finish, in_bfloat16, is_first, train
 
 TABLE = Path("benchmarks/training.csv")
@@ -43,17 +45,18 @@ def make_job(name: str) -> Job:
     and doesn't change the work of a step, is replaced by even shares."""
     params = load_params()
     if name != DECOMPOSITION:
-        return train_supervised.make_job(name, params)[0]
+        splits = (SegmentStore("segments", split) for split in ("train", "validation"))
+        return supervised.make_job(name, find(name).method, params, *splits)[0]
     torch.manual_seed(params.seed)
     training, validation = (open_latents("latents", split) for split in ("train", "validation"))
-    setting = train_decomposition.make_setting(params, training.meta)
+    setting = decomposition.make_setting(params, training.meta)
     model = setting.build()
     fit_threads(model)
     n = len(params.sources)
     share = n**-model.power
     even = (np.stack([training.mixture(i)] * n) * share for i in range(len(training)))
     groups = np.stack([each.astype(np.float16) for each in even]) if params.decomposition.guided else None
-    return train_decomposition.make_job(params, model, setting, training, validation, groups)
+    return decomposition.make_job(params, model, setting, training, validation, groups)
 
 
 def measure(name: str, steps: int, compiled: bool, out: Path) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from eval import cost
-from eval.provenance import libraries, machine
-from pipelines.separate import make_work
 from ucr.foundation.errors import command
 from ucr.foundation.files import write_json
 from ucr.foundation.params import Params, load_params
-from ucr.methods.contract import check_estimates
+from ucr.foundation.provenance import libraries, machine
+from ucr.methods.contract import Oracle, check_estimates
+from ucr.methods.running import open_run
 from ucr.weights import weights_of
 
 OUT = Path("costs")
@@ -26,7 +26,7 @@ def measure(name: str, params: Params) -> dict:
 
     A method that can't separate these segments has no times; `failed` says why.
     """
-    work = make_work(name, params)
+    work = open_run(name, params)
     needs = Path(params.methods[name]["needs"])
     needs = weights_of(params.task, needs) or needs
     store = work.store
@@ -37,12 +37,14 @@ def measure(name: str, params: Params) -> dict:
     def separate(count: int, seconds: float = seconds) -> np.ndarray:
         references = sources[:count, :, : round(seconds * rate)].copy()
         mixtures = references.mean(axis=1)
-        if work.meta.kind == "oracle":
+        if isinstance(work.method, Oracle):
             calls = zip(mixtures, references, strict=True)
-            return np.stack([work.method.separate(mixture, rate, n_sources, true) for mixture, true in calls])
+            return np.stack([work.method.separate(mixture, rate, true) for mixture, true in calls])
         return work.method.separate_batch(mixtures, rate, n_sources)
 
-    result: dict = {"method": name, "kind": work.meta.kind, "failed": ""}
+    result: dict = {"method": name, "kind": work.meta.kind, "failed": work.meta.inapplicable(n_sources)}
+    if result["failed"]:
+        return result
     try:
         check_estimates(separate(1), 1, *sources.shape[1:])
     except Exception as error:  # a method may fail in any way

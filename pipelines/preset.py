@@ -21,29 +21,13 @@ import yaml
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import replacing
 from ucr.foundation.params import PARAMS_FILE, check_params
-from ucr.foundation.schema import read_yaml
-from ucr.methods.contract import check_methods
+from ucr.foundation.schema import merge, read_yaml
+from ucr.methods.registry import check_methods
 
-WHOLE = {"methods", "supervised"}
 BACKUP = Path("runs/params.before-preset.yaml")
 LOCK = Path("runs/preset.lock")
 DVC_LOCK = Path("dvc.lock")
 DVC_RUNNING = Path(".dvc/tmp/rwlock")  # which processes use which files
-
-
-def merge(base: dict, changes: dict) -> dict:
-    """Lay `changes` over `base`: mappings key by key, the lists of methods and everything else as a whole.
-
-    Where one names `steps` and the other `epochs`, the changes win.
-    """
-    merged = dict(base)
-    for key, rival in (("steps", "epochs"), ("epochs", "steps")):
-        if key in changes and rival not in changes:
-            merged.pop(rival, None)
-    for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(base.get(key), dict) and key not in WHOLE
-        merged[key] = merge(base[key], value) if both else value
-    return merged
 
 
 def _restore() -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from eval.folders import find_songs, score_songs
-from eval.provenance import code_version, files_hash, libraries, machine, values_hash
 from eval.scores import PROTOCOL_VERSION
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_json, replacing, write_csv, write_json
+from ucr.foundation.hashes import files_hash, values_hash
 from ucr.foundation.params import Params, load_params
+from ucr.foundation.provenance import code_version, libraries, machine
 from ucr.weights import weights_of
 
 REFERENCES = {"waveform": Path("references/waveform"), "codec": Path("references/codec")}
@@ -75,11 +76,11 @@ def read_separation(folder: Path) -> dict:
 
 
 def failures(path: Path) -> dict[str, str]:
-    """Segments that the method failed on, with the reason."""
+    """Segments without estimates, with the reason: the method failed there, or can't give so many sources at all."""
     try:
         timing = pd.read_csv(path, dtype="str", keep_default_na=False)
-        failed = timing[timing["status"] == "failed"]
-        return dict(zip(failed["segment"], failed["reason"], strict=True))
+        missing = timing[timing["status"] != "ok"]
+        return dict(zip(missing["segment"], missing["reason"], strict=True))
     except (KeyError, ValueError) as error:
         raise UserError(
             f"{path} is no table of times ({error}): delete its folder and separate again"

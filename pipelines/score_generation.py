@@ -15,13 +15,14 @@ from eval.following import Part, agreement, describe
 from eval.generation import EMBEDDING_COLUMNS, REFERENCE, ROW_COLUMNS, memorisation
 from eval.learned import SPACES, load_space
 from eval.pairing import halves, partners
-from eval.provenance import code_version, files_hash, libraries, machine, values_hash
 from pipelines import run_stage
 from ucr.codecs import make_codec
 from ucr.data.segments import SegmentStore
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_audio, replacing, write_csv, write_json
+from ucr.foundation.hashes import files_hash, values_hash
 from ucr.foundation.params import LearnedSpace, Params, load_params
+from ucr.foundation.provenance import code_version, libraries, machine
 from ucr.foundation.workers import in_workers
 
 SEGMENTS = Path("segments")

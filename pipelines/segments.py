@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from pathlib import Path
 
@@ -13,7 +11,8 @@ from pipelines import run_stage
 from ucr.data.segments import Cut, SegmentWriter, cut_track
 from ucr.data.slakh.read import Track, find_tracks
 from ucr.foundation.errors import UserError, command
-from ucr.foundation.files import code_hash, read_json
+from ucr.foundation.files import read_json
+from ucr.foundation.hashes import code_hash, values_hash
 from ucr.foundation.params import Params, load_params
 from ucr.foundation.schema import Description, checked
 from ucr.foundation.workers import in_workers
@@ -48,8 +47,7 @@ def main() -> None:
         "dataset": dataset.name,
         "dataset_fingerprint": dataset.fingerprint,
     }
-    identity = json.dumps([meta, code_hash()], sort_keys=True)
-    key = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    key = values_hash([meta, code_hash()])[:16]
     tracks = find_tracks(Path(dataset.root).resolve())
     writer = SegmentWriter(WORK / f"segments-{key}")
     waiting = [track for track in tracks if (track.split, track.name) not in writer.done]

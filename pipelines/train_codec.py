@@ -18,7 +18,6 @@ from tqdm import tqdm
 from eval import cost
 from eval.distances import multiscale_stft_distance
 from eval.scores import si_scores
-from pipelines._training import fit_threads, model_card, save_training
 from ucr.codecs import Codec
 from ucr.codecs.encodec import EncodecCodec, EncodecModel, check_rate
 from ucr.codecs.encodec_mini import build, error, has_codes, reconstruct
@@ -26,6 +25,7 @@ from ucr.data.segments import Segment, SegmentStore
 from ucr.foundation.checkpoints import default_device
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.params import TRAINED_CODEC, Params, load_params
+from ucr.training.results import fit_threads, model_card, save_training
 from ucr.training.trainer import TORCHRUN, Job, train
 
 SEGMENTS = Path("segments")

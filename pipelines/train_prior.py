@@ -10,7 +10,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pipelines import run_stage
-from pipelines._training import fit_threads, model_card, save_training
 from ucr.codecs import make_codec
 from ucr.foundation.checkpoints import default_device
 from ucr.foundation.errors import command
@@ -18,6 +17,7 @@ from ucr.foundation.params import load_params
 from ucr.model.decomposition import DecompositionModel, load_decomposition
 from ucr.model.prior import PriorModel, prior_config
 from ucr.training.latents import LatentStore, open_latents
+from ucr.training.results import fit_threads, model_card, save_training
 from ucr.training.trainer import Job, is_first, train
 
 OUT = Path("models/prior")

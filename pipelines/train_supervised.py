@@ -5,120 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from baselines._supervised import Supervised
-from pipelines._training import model_card, save_training
+from baselines._shared.supervised import Supervised
 from ucr.data.segments import SegmentStore
 from ucr.foundation.checkpoints import default_device
 from ucr.foundation.errors import UserError, command
-from ucr.foundation.params import Params, load_params
-from ucr.methods.contract import import_method
-from ucr.training.trainer import Job, train
+from ucr.foundation.params import load_params
+from ucr.methods.registry import find
+from ucr.training.results import model_card, save_training
+from ucr.training.supervised import make_job
+from ucr.training.trainer import train
 
 SEGMENTS = Path("segments")
 OUT = Path("models")
-GAINS = (0.25, 1.25)
-REMIXED_SHARE = 0.5
-VALIDATION_CROPS = 32
-
-
-def remixed(store: SegmentStore, rng: np.random.Generator, batch: int, length: int) -> torch.Tensor:
-    """Crops of sources, each with a gain and a sign of its own, and many mixed across songs.
-
-    As Demucs (Défossez et al. 2019, after Uhlich et al. 2017) augments its data, but for the share that
-    is mixed across songs: there all; with the few steps of this benchmark's default, half of them gave
-    2 dB more for drums and 0.9 dB more for bass on validation segments.
-
-    Parameters
-    ----------
-    store
-        Segments to draw from.
-    rng
-        Decides everything.
-    batch
-        How many mixtures' worth.
-    length
-        Of the crops, in samples.
-
-    Returns
-    -------
-    float32[batch, n_sources, length]
-    """
-    size = (batch, len(store.sources))
-    items = rng.integers(len(store), size=size)
-    starts = rng.integers(store[0].sources.shape[1] - length + 1, size=size)
-    together = rng.uniform(size=batch) >= REMIXED_SHARE
-    items[together], starts[together] = items[together, :1], starts[together, :1]
-    gains = (rng.uniform(*GAINS, size) * rng.choice([-1, 1], size)).astype(np.float32)
-    crops = np.empty((*size, length), dtype=np.float32)
-    for mixture, source in np.ndindex(size):
-        place, start = (mixture, source), starts[mixture, source]
-        crops[place] = gains[place] * store.crop(int(items[place]), source, slice(start, start + length))
-    return torch.from_numpy(crops)
-
-
-def true_crops(store: SegmentStore, rng: np.random.Generator, count: int, length: int) -> torch.Tensor:
-    """Crops of the segments as they are: float32[count, n_sources, length]."""
-    segments = [store[item].sources for item in rng.integers(len(store), size=count)]
-    starts = [rng.integers(sources.shape[1] - length + 1) for sources in segments]
-    crops = [sources[:, start : start + length] for sources, start in zip(segments, starts, strict=True)]
-    return torch.from_numpy(np.stack(crops))
-
-
-def make_job(name: str, params: Params) -> tuple[Job, dict]:
-    """The training of the baseline called `name`, and the configuration that its weights are saved with.
-
-    Raises
-    ------
-    UserError
-        If there is no such supervised baseline, or its network can't be built of its sizes.
-    """
-    if name not in params.supervised:
-        raise UserError(
-            f"params.yaml: supervised lacks {name!r}: add it, or choose {', '.join(params.supervised)}"
-        )
-    method = import_method(name)[1]
-    if not issubclass(method, Supervised):
-        raise UserError(f"{name} is not trained on true sources: take it out of `supervised` in params.yaml")
-    network, optim = params.supervised[name].network, params.supervised[name].optim
-    training, validation = SegmentStore(SEGMENTS, "train"), SegmentStore(SEGMENTS, "validation")
-    config = {
-        "method": name,
-        "sources": list(training.sources),
-        "sample_rate": training.sample_rate,
-        "network": network,
-    }
-    torch.manual_seed(params.seed)
-    try:
-        module = method.make_network(len(training.sources), training.sample_rate, **network)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"params.yaml: supervised.{name}.network: {error}") from None
-    length = min(optim.crop, training[0].sources.shape[1])
-    held_out = true_crops(validation, np.random.default_rng(params.seed), VALIDATION_CROPS, length)
-
-    def loss(batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        (sources,) = batch
-        return method.loss(module(sources.mean(dim=1)), sources)
-
-    def validate() -> dict[str, float]:
-        device = next(module.parameters()).device
-        losses = [loss((crops.to(device),)) for crops in held_out.split(optim.batch)]
-        return {"validation_loss": torch.stack(losses).mean().item()}
-
-    job = Job(
-        name=name,
-        module=module,
-        draw=lambda rng, _: (remixed(training, rng, optim.batch, length),),
-        loss=loss,
-        validate=validate,
-        optim=optim,
-        steps=optim.total_steps(len(training)),
-        seed=params.seed,
-        identity={**config, "segments": training.fingerprint},
-    )
-    return job, config
 
 
 @command
@@ -127,7 +25,15 @@ def main() -> None:
     parser.add_argument("method", help="a key of `supervised` in params.yaml")
     name = parser.parse_args().method
     params = load_params()
-    job, config = make_job(name, params)
+    if name not in params.supervised:
+        raise UserError(
+            f"params.yaml: supervised lacks {name!r}: add it, or choose {', '.join(params.supervised)}"
+        )
+    method = find(name).method
+    if not issubclass(method, Supervised):
+        raise UserError(f"{name} is not trained on true sources: take it out of `supervised` in params.yaml")
+    training, validation = (SegmentStore(SEGMENTS, split) for split in ("train", "validation"))
+    job, config = make_job(name, method, params, training, validation)
     device = default_device()
     history = train(job, device)
     card = model_card(params, job, history, device, f"{name}, supervised baseline, trained on true sources")

@@ -32,13 +32,13 @@ from eval.report.results import (
 )
 
 KIND_COLOURS = {
-    "ours": "#0b6a75",
+    "unsupervised": "#0b6a75",
     "supervised": "#3d4650",
     "blind": "#7b858f",
     "bound": "#7b858f",
     "oracle": "#a9b1b8",
 }
-KIND_MARKERS = {"ours": "o", "supervised": "s", "blind": "^", "bound": "v", "oracle": "D"}
+KIND_MARKERS = {"unsupervised": "o", "supervised": "s", "blind": "^", "bound": "v", "oracle": "D"}
 FIGURES = ("scores", "distributions", "comparisons", "cost", "steps", "ablation", "criterion", "training")
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
@@ -164,7 +164,7 @@ def draw_training(training: dict[str, pd.DataFrame], folder: Path) -> Drawing:
             for curve in loss_columns(table):
                 validation = curve != "loss"
                 axis.plot(
-                    table["step"], table[curve], color=KIND_COLOURS["ours" if validation else "blind"],
+                    table["step"], table[curve], color=KIND_COLOURS["unsupervised" if validation else "blind"],
                     lw=1.6, ls="-" if validation else "--", label=curve.replace("_", " "),
                 )  # fmt: skip
             axis.set(title=name, xlabel="step", ylabel="loss")
@@ -229,7 +229,7 @@ def draw_cost(
 def draw_steps(steps: pd.DataFrame, folder: Path) -> Drawing:
     """Scores of each source and the real-time factor against sampling steps."""
     sources = list(steps["source"].unique())
-    colours = dict(zip(sources, [KIND_COLOURS["ours"], *sns.color_palette("deep")[1:]], strict=False))
+    colours = dict(zip(sources, [KIND_COLOURS["unsupervised"], *sns.color_palette("deep")[1:]], strict=False))
     ticks = np.unique(steps["steps"])
     with _saving(folder, "steps") as save:
         figure, (score, time) = plt.subplots(1, 2, figsize=(7.6, 3.1))
@@ -267,7 +267,13 @@ def draw_ablation(runs: pd.DataFrame, folder: Path) -> Drawing:
         )  # fmt: skip
         for task, axis in zip(tasks, axes[:, 0], strict=True):
             mine = runs[runs["task"] == task]
-            common = {"data": mine, "x": "si_sdr", "y": "variant", "ax": axis, "color": KIND_COLOURS["ours"]}
+            common = {
+                "data": mine,
+                "x": "si_sdr",
+                "y": "variant",
+                "ax": axis,
+                "color": KIND_COLOURS["unsupervised"],
+            }
             sns.stripplot(**common, size=4.5, alpha=0.6, jitter=False)
             sns.pointplot(**common, errorbar=None, linestyle="none", marker="|", markersize=14)
             axis.set(title=task, ylabel="", xlabel="SI-SDR, mean over sources (dB)")

@@ -48,7 +48,7 @@ TEMPLATE = Path(__file__).parent / "template"
 LIMIT = 15 * 2**20
 SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "tables.js", "charts.js", "players.js")
 KIND_TEXTS = {
-    "ours": "separation trained on mixtures only",
+    "unsupervised": "separation trained on mixtures only",
     "supervised": "trained on true sources",
     "blind": "learns nothing",
     "bound": "separates nothing",

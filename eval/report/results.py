@@ -13,7 +13,7 @@ from eval.tables import TABLE_METRICS
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_json
 
-KINDS = ("ours", "supervised", "blind", "bound", "oracle")
+KINDS = ("unsupervised", "supervised", "blind", "bound", "oracle")
 
 # Columns that are names or sentences even where every one of them happens to look like a number.
 TEXT = {

@@ -11,8 +11,10 @@ import torch
 
 from ucr.codecs import make_codec
 from ucr.foundation.checkpoints import save_model
+from ucr.foundation.files import write_json
 from ucr.foundation.params import Params, load_params
-from ucr.methods.contract import Baseline, import_method, make_method
+from ucr.methods.contract import Baseline
+from ucr.methods.registry import find, make_method
 from ucr.model.decomposition import Setting
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +25,7 @@ def random_network(name: str, **sizes) -> Callable[[Path, Params], None]:
 
     def write(folder: Path, params: Params) -> None:
         torch.manual_seed(0)
-        network = import_method(name)[1].make_network(2, params.segments.sample_rate, **sizes)
+        network = find(name).method.make_network(2, params.segments.sample_rate, **sizes)
         config = {"method": name, "sources": params.sources, "sample_rate": params.segments.sample_rate}
         save_model(folder, network, config | {"network": sizes}, {})
 
@@ -71,14 +73,16 @@ def build(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         if name in methods:
             return methods[name]
         needs = tmp_path_factory.mktemp(name)
-        if import_method(name)[0].kind in ("supervised", "ours"):
+        if find(name).meta.weights != "none":
             if name not in TINY_WEIGHTS:
                 pytest.skip(
                     f"no tiny weights for {name}: add them to TINY_WEIGHTS in tests/baselines/conftest.py"
                 )
             TINY_WEIGHTS[name](needs, params)
+        if name == "codec_oracle":
+            describe_codec(needs, params)
         methods[name] = make_method(name, QUICK_OPTIONS.get(name, {}))[1]
-        methods[name].load(needs, params)
+        methods[name].load(needs, params.sources)
         return methods[name]
 
     return build_once
@@ -127,3 +131,10 @@ def tiny_decomposition(folder: Path, params: Params) -> None:
     )
     torch.manual_seed(0)
     save_model(folder, setting.build(), setting.to_config(), {"what": "random weights"})
+
+
+def describe_codec(folder: Path, params: Params) -> None:
+    """Write what the stage `latents` says of the run's codec."""
+    codec = make_codec(params.codec, params.segments.sample_rate)
+    described = {"codec": params.codec.model_dump(), "fingerprint": codec.fingerprint}
+    write_json(folder / "latents.json", described | {"sample_rate": codec.sample_rate})

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from baselines._components import mfcc
+from baselines._shared.components import mfcc
 from baselines.repet import beat_spectrum, repeating_period, repeating_spectrogram
-from ucr.methods.contract import make_method
-from ucr.signal.spectrogram import apply_masks, ratio_masks, stft
+from ucr.methods.registry import make_method
+from ucr.signal.masks import ratio_masks
+from ucr.signal.spectrogram import apply_masks, stft
 
 RATE = 24000
 TIME = np.arange(6 * RATE) / RATE

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ucr.foundation.files import read_audio
-from ucr.methods.contract import make_method
+from ucr.methods.registry import make_method
 
 CLIPS = Path(__file__).resolve().parents[2] / ".." / "shared" / "published" / "drums+bass"
 pytestmark = pytest.mark.skipif(not CLIPS.is_dir(), reason="the published clips are not here")

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from baselines._supervised import in_chunks
+from baselines._shared.supervised import in_chunks
 from baselines.conv_tasnet import ConvTasNet
 from ucr.foundation.errors import UserError
 from ucr.foundation.schema import read_yaml
-from ucr.methods.contract import import_method, make_method
+from ucr.methods.registry import find, make_method
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["demucs", "htdemucs", "conv_tasnet"]
@@ -33,7 +33,7 @@ def test_conv_tasnet_at_the_papers_size(n_samples):
 def test_networks_of_the_papers_setting_have_their_sizes(name, millions):
     sizes = read_yaml(ROOT / "params" / "paper.yaml")["supervised"][name]["network"]
     with torch.device("meta"):
-        network = import_method(name)[1].make_network(2, 24000, **sizes)
+        network = find(name).method.make_network(2, 24000, **sizes)
     assert round(n_parameters(network) / 1e6, 1) == millions
 
 
@@ -64,7 +64,7 @@ def test_gradients_reach_the_network(name, n_sources):
         "htdemucs": {"channels": 8, "nfft": 2048, "t_layers": 1, "t_heads": 2, "bottom_channels": 8},
         "conv_tasnet": {"N": 8, "L": 16, "B": 8, "H": 8, "Sc": 8, "P": 3, "X": 2, "R": 1},
     }[name]
-    method = import_method(name)[1]
+    method = find(name).method
     torch.manual_seed(0)
     network = method.make_network(n_sources, 24000, **sizes)
     sources = 0.1 * torch.randn(2, n_sources, 24000)
@@ -79,12 +79,12 @@ def test_gradients_reach_the_network(name, n_sources):
 
 @pytest.mark.parametrize("name", ["demucs", "htdemucs"])
 def test_demucs_minimises_the_absolute_error(name):
-    loss = import_method(name)[1].loss
+    loss = find(name).method.loss
     assert loss(torch.ones(1, 2, 10), torch.full((1, 2, 10), 0.75)).item() == pytest.approx(0.25)
 
 
 def test_conv_tasnet_minimises_scale_invariant_noise():
-    loss = import_method("conv_tasnet")[1].loss
+    loss = find("conv_tasnet").method.loss
     time = torch.arange(1000) / 1000
     source, noise = torch.sin(2 * torch.pi * 5 * time), 0.1 * torch.cos(2 * torch.pi * 5 * time)
     noisy = (source + noise)[None, None]
@@ -126,7 +126,7 @@ def test_estimates_of_conv_tasnet_have_the_scale_that_explains_the_mixture(build
 def test_weights_of_another_method_or_task_are_refused(params, tmp_path):
     from ucr.foundation.checkpoints import save_model
 
-    network = import_method("conv_tasnet")[1].make_network(2, 24000, N=8, L=16, B=8, H=8, Sc=8, P=3, X=1, R=1)
+    network = find("conv_tasnet").method.make_network(2, 24000, N=8, L=16, B=8, H=8, Sc=8, P=3, X=1, R=1)
     config = {"method": "conv_tasnet", "sources": ["bass", "piano"], "sample_rate": 24000, "network": {}}
     save_model(tmp_path, network, config, {})
     with pytest.raises(UserError, match=r"separates bass\+piano, not drums\+bass"):

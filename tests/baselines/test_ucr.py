@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from baselines import ucr
-from baselines.ucr_adapted import adapted
-from baselines.ucr_masked import masked
 from eval.scores import si_scores
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_audio
+from ucr.signal.masks import masked
+from ucr.training.adaptation import adapted
 
 PUBLISHED = Path(__file__).resolve().parents[2] / ".." / "shared" / "published" / "drums+bass"
 

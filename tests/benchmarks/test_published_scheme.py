@@ -1,12 +1,12 @@
-"""`benchmarks/published.py` in a tiny form: what it compares must be the same thing done in two ways."""
+"""`benchmarks/against_scheme.py` in a tiny form: what it compares must be the same thing done in two ways."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from benchmarks import published, scheme
-from pipelines.preset import merge
+from benchmarks import against_scheme, scheme
+from ucr.foundation.schema import merge
 from ucr.model.decomposition import DecompositionModel
 
 TINY = {"decomposition": {"encoder": {"channels": [16, 1]}, "denoiser": {"channels": [16, 16, 16, 32]}}}
@@ -15,7 +15,7 @@ TINY = {"decomposition": {"encoder": {"channels": [16, 1]}, "denoiser": {"channe
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    params = published.setting("paper.yaml", TINY).decomposition
+    params = against_scheme.setting("paper.yaml", TINY).decomposition
     return DecompositionModel(3, 16, 1.0, params).eval()
 
 
@@ -27,16 +27,18 @@ def test_both_separations_are_one(model):
 
 @pytest.mark.slow
 def test_rows_compare_the_same_work(tmp_path, monkeypatch):
-    full = published.setting
-    monkeypatch.setattr(published, "BATCH", 2)
-    monkeypatch.setattr(published, "setting", lambda file, own: full(file, merge(TINY, own) if file else own))
+    full = against_scheme.setting
+    monkeypatch.setattr(against_scheme, "BATCH", 2)
+    monkeypatch.setattr(
+        against_scheme, "setting", lambda file, own: full(file, merge(TINY, own) if file else own)
+    )
     monkeypatch.chdir(tmp_path)
-    project, wide = published.make_projects(tmp_path, {"train": 1, "validation": 1, "test": 1})
+    project, wide = against_scheme.make_projects(tmp_path, {"train": 1, "validation": 1, "test": 1})
     rows = [
-        *published.training_rows(wide, 2, 1),
-        *published.separation_rows(project, 2, 3, 1),
-        published.network_row(wide, 2, 2),
-        published.preprocessing_row(project, 1, "", None),
+        *against_scheme.training_rows(wide, 2, 1),
+        *against_scheme.separation_rows(project, 2, 3, 1),
+        against_scheme.network_row(wide, 2, 2),
+        against_scheme.preprocessing_row(project, 1, "", None),
     ]
     step, loss, separation, score, network, preprocessing = rows
     assert loss["ours"] == pytest.approx(loss["published"], rel=0.02)

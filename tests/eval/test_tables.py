@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 
 from eval.folders import COLUMNS
-from eval.provenance import check_comparable, files_hash, provenance_table, values_hash
+from eval.provenance import check_comparable, provenance_table
 from eval.scores import METRICS, WINDOWED
 from eval.tables import TABLE_METRICS, Method, data_table, headline, make_tables
 from ucr.foundation.errors import UserError
+from ucr.foundation.hashes import files_hash, values_hash
 
 METHODS = {
     "irm": Method("oracle", "fixed order"),
-    "good": Method("ours", "best permutation"),
+    "good": Method("unsupervised", "best permutation"),
     "poor": Method("blind", "best permutation"),
 }
 
@@ -256,7 +257,7 @@ PROVENANCE = {
     ],
 )
 def test_rows_of_another_provenance_are_refused_by_name(key, value, what):
-    check_comparable({"hpss": PROVENANCE, "rpca": PROVENANCE | {"kind": "ours"}})
+    check_comparable({"hpss": PROVENANCE, "rpca": PROVENANCE | {"kind": "unsupervised"}})
     with pytest.raises(UserError, match=f"{what} .*hpss, irm: .*; rpca: ") as refusal:
         check_comparable({"hpss": PROVENANCE, "irm": PROVENANCE, "rpca": PROVENANCE | {key: value}})
     assert "a" * 13 not in str(refusal.value)  # hashes are cut short

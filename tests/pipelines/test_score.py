@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from eval.folders import COLUMNS
-from eval.provenance import files_hash
 from pipelines.score import score
 from pipelines.tables import make
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import write_audio, write_json
+from ucr.foundation.hashes import files_hash
 from ucr.foundation.params import Params, check_params
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,14 +15,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipelines.separate import Work, make_work
 from ucr.data.segments import Cut, SegmentStore, SegmentWriter
 from ucr.data.slakh.read import Track
 from ucr.foundation.checkpoints import save_model
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_audio, read_json
 from ucr.foundation.params import Params, check_params
-from ucr.methods.contract import Baseline, Meta, import_method, make_method
+from ucr.methods.contract import Baseline, Meta
+from ucr.methods.registry import find, make_method
+from ucr.methods.running import MethodRun, open_run
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE, COUNT = 24000, 5
@@ -35,8 +36,7 @@ META = Meta(name="faulty", kind="supervised", paper="None", summary="Fails in ev
 
 
 class Method(Baseline):
-    def separate(self, mixture, sample_rate, n_sources, references=None):
-        assert references is None
+    def separate(self, mixture, sample_rate, n_sources):
         level = round(100 * float(np.abs(mixture).max()))
         mixture *= 0  # a method may not, but one that does harms itself only
         estimates = np.ones((n_sources, len(mixture)), dtype=np.float32)
@@ -138,7 +138,7 @@ SIZES = {"N": 8, "L": 16, "B": 8, "H": 8, "Sc": 8, "P": 3, "X": 2, "R": 1}
 
 def save_weights(project: Path, **config) -> Path:
     """Weights of a small `conv_tasnet`, described by `config`."""
-    network = import_method("conv_tasnet")[1].make_network(2, RATE, **SIZES)
+    network = find("conv_tasnet").method.make_network(2, RATE, **SIZES)
     known = {"method": "conv_tasnet", "sources": ["drums", "bass"], "sample_rate": RATE, "network": SIZES}
     folder = project / "models" / "conv_tasnet"
     save_model(folder, network, known | config, {})
@@ -223,7 +223,7 @@ def test_other_sources_than_the_segments_are_refused(project, monkeypatch):
     monkeypatch.chdir(project)
     params = params_of(project).model_copy(update={"sources": ["bass", "piano"]})
     with pytest.raises(UserError, match=r"segments holds drums, bass but params\.yaml asks for bass, piano"):
-        make_work("mixture", params)
+        open_run("mixture", params)
 
 
 class Batched(Baseline):
@@ -244,9 +244,9 @@ class Batched(Baseline):
         return np.stack([mixtures] * n_sources, axis=1)
 
 
-def make_batched(project: Path, bad: float) -> Work:
+def make_batched(project: Path, bad: float) -> MethodRun:
     meta = Meta(name="batched", kind="blind", paper="None", summary="None")
-    return Work(meta, Batched(bad), SegmentStore(project / "segments", "test"))
+    return MethodRun(meta, Batched(bad), SegmentStore(project / "segments", "test"))
 
 
 def test_batches_have_the_methods_size(project):

@@ -17,7 +17,7 @@ from ucr.data.segments import Cut, SegmentStore, SegmentWriter
 from ucr.data.slakh.read import Track
 from ucr.foundation.files import read_json
 from ucr.foundation.params import check_params
-from ucr.methods.contract import make_method
+from ucr.methods.registry import make_method
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE, COUNT = 24000, 6

@@ -16,8 +16,14 @@ from ucr.foundation.schema import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ["drums", "bass"]
-METHODS = {"ucr": "ours", "demucs": "supervised", "hpss": "blind", "mixture": "bound", "irm": "oracle"}
-QUALITY = {"ours": 8.0, "supervised": 9.0, "blind": 2.0, "bound": -1.0, "oracle": 12.0}
+METHODS = {
+    "ucr": "unsupervised",
+    "demucs": "supervised",
+    "hpss": "blind",
+    "mixture": "bound",
+    "irm": "oracle",
+}
+QUALITY = {"unsupervised": 8.0, "supervised": 9.0, "blind": 2.0, "bound": -1.0, "oracle": 12.0}
 METRICS = ["si_sdr", "si_sir", "si_sar", "si_sdr_improvement", "mstft"]
 RATE = 24000
 HOSTILE = "\"'><img src=x onerror=alert(1)>"
@@ -56,7 +62,7 @@ def make_tree(
             leak = 10 ** (-QUALITY.get(kind, 0.0) / 20)
             estimates = true + leak * true[::-1]
             labels = sources
-            if kind in ("ours", "blind", "bound"):  # unlabelled: components in the other order
+            if kind in ("unsupervised", "blind", "bound"):  # unlabelled: components in the other order
                 estimates, labels = estimates[::-1], [f"component_{i}" for i in range(len(sources))]
             for label, signal in zip(labels, estimates, strict=True):
                 write_audio(root / "estimates" / method / name / f"{label}.wav", signal, RATE)
@@ -145,7 +151,7 @@ def make_extras(
         {
             "method": method,
             "kind": kind,
-            "parameters": 1e6 if kind == "ours" else None,
+            "parameters": 1e6 if kind == "unsupervised" else None,
             "macs_per_second": None,
         }
         | {
@@ -241,7 +247,11 @@ def make_examples(folder: Path, tasks: list[str]) -> Path:
 def make_hostile(root: Path) -> tuple[Path, Params, str]:
     """Results whose names try to become markup; returns the folder, parameters and the nastiest name."""
     params = make_tree(
-        root, {HOSTILE: "ours", "$x_{1": "blind", "<b>": "<i>kind"}, tracks=2, segments=1, track=HOSTILE
+        root,
+        {HOSTILE: "unsupervised", "$x_{1": "blind", "<b>": "<i>kind"},
+        tracks=2,
+        segments=1,
+        track=HOSTILE,
     )
     escape = "</script><script>alert(2)</script><!--<script>"
     table = pd.read_csv(root / "reports/tables/separation.csv").assign(task=escape)

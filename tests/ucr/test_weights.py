@@ -4,11 +4,11 @@ import shutil
 import numpy as np
 import pytest
 
+from benchmarks import weights as program
 from ucr.foundation.params import load_params
-from ucr.methods.contract import make_method
+from ucr.methods.registry import make_method
 from ucr.model.decomposition import load_decomposition
 from ucr.weights import FOLDER, tasks
-from ucr.weights import __main__ as program
 
 MOST_MB = 40
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -81,8 +78,3 @@ def make_codec(params: CodecParams, sample_rate: int, device: str = "cpu") -> Co
     if params.name == "encodec_mini":
         return EncodecCodec(load_mini(params.needs, sample_rate), device)
     return EncodecCodec(pretrained(params.name, sample_rate, params.bandwidth, params.weights), device)
-
-
-def digest(config: Mapping[str, object]) -> str:
-    """Short hexadecimal digest of a JSON-able configuration."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]

@@ -5,7 +5,6 @@ A latent is the quantiser's decoding of the codes, so that it lies where the dec
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import warnings
 from pathlib import Path
@@ -13,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ucr.codecs import digest
 from ucr.codecs.torchaudio import torchaudio_or_an_empty_module
-from ucr.foundation.checkpoints import fill, read_weights, sha256
+from ucr.foundation.checkpoints import fill, read_weights
 from ucr.foundation.errors import UserError
+from ucr.foundation.hashes import bytes_hash, file_hash, short_hash
 
 CHECKPOINTS = {"encodec_24khz": "encodec_24khz-d7cc33bc.th", "encodec_48khz": "encodec_48khz-7e698e3e.th"}
 
@@ -49,7 +48,7 @@ class EncodecCodec:
         self.frame_rate = float(self.model.frame_rate)
         self.channels = self.model.quantizer.dimension + self.model.normalize
         self.hop = int(self.model.encoder.hop_length)
-        self.fingerprint = digest(
+        self.fingerprint = short_hash(
             {"name": self.name, "bandwidth": model.bandwidth, "weights": state_digest(model.state_dict())}
         )
 
@@ -168,7 +167,7 @@ def download(name: str) -> Path:
                 f"the weights of {name} can't be downloaded from {ROOT_URL + file} ({error}): connect to the "
                 "network, or name a file that holds them as codec.weights, or choose the codec mel, which needs none"
             ) from None
-    if not sha256(path).startswith(prefix):
+    if not file_hash(path).startswith(prefix):
         raise UserError(
             f"{path} is not the file that its name says (SHA-256): delete it to download it again"
         )
@@ -177,8 +176,5 @@ def download(name: str) -> Path:
 
 def state_digest(state: dict[str, Tensor]) -> str:
     """SHA-256 over a state dictionary's names and values, in hexadecimal."""
-    total = hashlib.sha256()
-    for name in sorted(state):
-        total.update(name.encode())
-        total.update(state[name].cpu().contiguous().numpy().tobytes())
-    return total.hexdigest()
+    parts = ((name.encode(), state[name].cpu().contiguous().numpy().tobytes()) for name in sorted(state))
+    return bytes_hash(part for pair in parts for part in pair)

@@ -38,8 +38,9 @@ import math
 import torch
 from torch import Tensor
 
-from ucr.codecs import digest
 from ucr.foundation.errors import UserError
+from ucr.foundation.hashes import short_hash
+from ucr.signal.masks import ratio_masks
 
 FRAME_RATE = 75  # EnCodec's at 24 kHz, so that models and crops carry over
 WINDOW_SECONDS = 0.085  # 2048 samples at 24 kHz
@@ -95,7 +96,7 @@ class MelCodec:
         filters = filter_bank(sample_rate, self.n_fft, bands).to(device)
         self.analysis = filters / filters.sum(dim=1, keepdim=True)
         self.interpolation = filters.T.contiguous()
-        self.fingerprint = digest(
+        self.fingerprint = short_hash(
             {
                 "name": self.name,
                 "sample_rate": sample_rate,
@@ -155,8 +156,8 @@ class MelCodec:
         """
         batch, n_components = latents.shape[:2]
         n_samples = mixture.shape[-1]
-        strength = latents.clamp(min=0) ** (MASK_EXPONENT / self.power) + TINY
-        masks = self._spread(strength / strength.sum(dim=1, keepdim=True), n_samples)
+        shares = ratio_masks(latents.clamp(min=0), MASK_EXPONENT / self.power, axis=1)
+        masks = self._spread(shares, n_samples)
         spectra = masks * self._stft(mixture)[:, None]
         estimates = self._istft(spectra.flatten(0, 1), n_samples)
         return n_components * estimates.reshape(batch, n_components, n_samples)

@@ -6,7 +6,6 @@ the mixture is the mean of the stored sources.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -26,6 +25,7 @@ from ucr.data.slakh.read import Skip, Track, read_sources
 from ucr.data.slakh.song import SPLITS
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_json, replacing, write_json
+from ucr.foundation.hashes import bytes_hash
 from ucr.foundation.params import SourceName
 from ucr.foundation.schema import Description, checked
 
@@ -238,7 +238,7 @@ def cut_track(track: Track, sources: list[str], sample_rate: int, n_samples: int
                 "start_s": i * n_samples / sample_rate,
                 "rms_mixture": float(np.sqrt((exact.mean(axis=0) ** 2).mean())),
                 **{f"rms_{source}": value for source, value in rms.items()},
-                "digest": hashlib.sha256(piece.tobytes()).hexdigest(),
+                "digest": bytes_hash([piece.tobytes()]),
             }
         )
     return cut
@@ -342,11 +342,11 @@ class SegmentWriter:
         kept: list[dict] = sorted(self.index, key=_order)
         left_out: list[dict] = sorted(self.skipped, key=_order)
         index = pd.DataFrame(kept)
-        digest = hashlib.sha256("\n".join(index["segment"] + " " + index.pop("digest")).encode())
+        fingerprint = bytes_hash(["\n".join(index["segment"] + " " + index.pop("digest")).encode()])
         columns = ["split", "track", "segment", "reason", "detail"]
         skipped = pd.DataFrame(left_out, columns=columns)
         meta = meta | {
-            "fingerprint": digest.hexdigest(),
+            "fingerprint": fingerprint,
             "counts": {split: counts[split] for split in SPLITS},
         }
         with replacing(folder) as temporary, self._writing():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_json, replacing, write_json
+from ucr.foundation.hashes import file_hash
 from ucr.foundation.params import NAME, SourceName
 from ucr.foundation.schema import Description
 
@@ -27,12 +27,6 @@ class Separation(Description):
 
     sources: list[SourceName] = Field(min_length=2)
     sample_rate: int = Field(gt=0)
-
-
-def sha256(path: str | Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_tensors(path: str | Path, tensors: dict[str, Tensor], config: dict) -> None:
@@ -68,7 +62,7 @@ def save_model(folder: str | Path, module: nn.Module, config: dict, card: dict) 
     """Write `model.safetensors` and `card.json`, which holds its checksum, into `folder`."""
     folder = Path(folder)
     save_tensors(folder / WEIGHTS, module.state_dict(), config)
-    write_json(folder / CARD, {**card, "sha256": sha256(folder / WEIGHTS)})
+    write_json(folder / CARD, {**card, "sha256": file_hash(folder / WEIGHTS)})
 
 
 def load_model(folder: str | Path) -> tuple[dict[str, Tensor], dict, dict]:
@@ -86,7 +80,7 @@ def load_model(folder: str | Path) -> tuple[dict[str, Tensor], dict, dict]:
     folder = Path(folder)
     tensors, config = load_tensors(folder / WEIGHTS)
     card = read_json(folder / CARD) if (folder / CARD).is_file() else {}
-    if card.get("sha256") not in (None, sha256(folder / WEIGHTS)):
+    if card.get("sha256") not in (None, file_hash(folder / WEIGHTS)):
         raise UserError(
             f"{folder / WEIGHTS} is not the file that {folder / CARD} describes: restore one of the two"
         )

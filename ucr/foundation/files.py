@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -11,7 +10,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,19 +133,6 @@ def write_audio(path: str | Path, audio: np.ndarray, sample_rate: int) -> None:
         temporary.write_bytes(
             encode_audio(np.atleast_2d(audio).T, sample_rate, format="WAV", subtype="FLOAT")
         )
-
-
-@lru_cache
-def code_hash() -> str:
-    """SHA-256 over the project's modules, as they were when this process asked first.
-
-    What a killed run left is continued only by the code that began it.
-    """
-    root = Path(__file__).parents[1]
-    files = sorted(
-        path for folder in ("ucr", "baselines", "pipelines") for path in (root / folder).rglob("*.py")
-    )
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def encode_audio(audio: np.ndarray, sample_rate: int, **options) -> bytes:

@@ -389,6 +389,8 @@ class Params(Section):
         for name, options in methods.items():
             if not isinstance(options.get("needs"), str):
                 raise ValueError(f"{name} lacks `needs`: `segments`, or the path of its trained weights")
+            if not isinstance(options.get("code"), str):
+                raise ValueError(f"{name} lacks `code`: the path of its file, such as baselines/{name}.py")
         return methods
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ucr.foundation.errors import UserError
 
 M = TypeVar("M", bound=BaseModel)
+WHOLE = {"methods", "supervised"}
 
 
 class Section(BaseModel):
@@ -56,3 +57,18 @@ def checked(
             reason += f", and YAML reads {first['input']} as text: write it like 1.0e-3"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise UserError(f"{path}: {key}: {reason}{more}{remedy and ': ' + remedy}") from None
+
+
+def merge(base: dict, changes: dict) -> dict:
+    """Lay `changes` over `base`: mappings key by key, the lists of methods and everything else as a whole.
+
+    Where one names `steps` and the other `epochs`, the changes win.
+    """
+    merged = dict(base)
+    for key, rival in (("steps", "epochs"), ("epochs", "steps")):
+        if key in changes and rival not in changes:
+            merged.pop(rival, None)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict) and key not in WHOLE
+        merged[key] = merge(base[key], value) if both else value
+    return merged

@@ -1,26 +1,16 @@
-"""The contract that every separation method of the benchmark keeps, and how a method is found by its name."""
+"""The contract that every separation method of the benchmark keeps."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import re
-import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal
 
 import numpy as np
 
-from ucr.foundation.errors import UserError
-
-if TYPE_CHECKING:
-    from ucr.foundation.params import Params
-
-FOLDER = Path(__file__).parent
-NOT_METHODS = {"__init__", "base"}
-Kind = Literal["oracle", "bound", "blind", "supervised", "ours"]
+Kind = Literal["oracle", "bound", "blind", "unsupervised", "supervised"]
+Weights = Literal["none", "trained", "shipped"]
 
 
 @dataclass(frozen=True)
@@ -30,17 +20,24 @@ class Meta:
     Attributes
     ----------
     name
-        The method's name: its file's, its key's under `methods` in `params.yaml`.
+        The method's name: its file's.
     kind
-        `oracle` sees the true sources, `bound` separates nothing, `blind` learns nothing, `supervised`
-        was trained on true sources, `ours` learnt to separate from mixtures only; a codec of its own may
-        have learnt from any sound.
+        `oracle` sees the true sources, `bound` separates nothing, `blind` learns nothing before it hears the
+        mixture, `unsupervised` learnt to separate from mixtures alone (a codec of its own may have learnt from any
+        sound), `supervised` was trained on true sources.
     paper
         Author, title, year and venue of where the method comes from.
     summary
         One line that says what it does.
     licence
         Of its code: this project's, and that of a package that does its work.
+    weights
+        `none`; `trained`: a folder of weights that a training made, for one task; `shipped`: a folder of such
+        folders by their tasks, as `ucr/weights`.
+    n_sources
+        How many sources it can give; None: any number. With weights their own number counts.
+    steps
+        Whether it takes an option `steps`, of a sampler.
     """
 
     name: str
@@ -48,35 +45,46 @@ class Meta:
     paper: str
     summary: str
     licence: str = "MIT"
+    weights: Weights = "none"
+    n_sources: int | None = None
+    steps: bool = False
 
     @property
     def labelled(self) -> bool:
         """Whether estimate i is source i; otherwise scoring finds the best permutation."""
         return self.kind in ("oracle", "supervised")
 
+    def inapplicable(self, n_sources: int) -> str:
+        """Why the method can't be asked for so many sources; empty if it can."""
+        if self.n_sources in (None, n_sources):
+            return ""
+        return f"{self.name} gives {self.n_sources} sources, not {n_sources}"
 
-class Baseline(ABC):
-    """One separation method.
 
-    A method's module has `META` (a `Meta`) and one subclass named `Method`. Its constructor takes the
-    options found under `methods.NAME` in `params.yaml`, `needs` left out, as keywords.
-    """
+class Loading:
+    """What a method does once before it separates."""
 
-    def load(self, needs: Path, params: Params) -> None:  # noqa: B027  (blind methods have nothing to load)
-        """Load what the method needs beside the mixtures, such as trained weights; called once before separating.
+    def load(self, weights: Path, sources: list[str]) -> None:
+        """Load what the method needs beside the mixtures, such as trained weights; blind methods need nothing.
 
         Parameters
         ----------
-        needs
-            The path under `methods.NAME.needs`.
-        params
-            The whole parameters of the run.
+        weights
+            The path under `methods.NAME.needs` of the parameters.
+        sources
+            The task's, in its order.
         """
 
+
+class Baseline(Loading, ABC):
+    """One separation method.
+
+    A method's module has `META` (a `Meta`) and one subclass named `Method`. Its constructor takes the options found
+    under `methods.NAME` in `params.yaml`, `code` and `needs` left out, as keywords.
+    """
+
     @abstractmethod
-    def separate(
-        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
-    ) -> np.ndarray:
+    def separate(self, mixture: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
         """Separate one mixture.
 
         Parameters
@@ -86,9 +94,7 @@ class Baseline(ABC):
         sample_rate
             In Hz.
         n_sources
-            How many estimates to return. A method that can't give as many raises `ValueError` saying so.
-        references : float32[n_sources, n_samples], optional
-            The true sources. Given to oracles only; None to every other method.
+            How many estimates to return, what `Meta.n_sources` allows. A method that fails raises `ValueError`.
 
         Returns
         -------
@@ -102,6 +108,29 @@ class Baseline(ABC):
         return np.stack([self.separate(mixture, sample_rate, n_sources) for mixture in mixtures])
 
 
+class Oracle(Loading, ABC):
+    """A method that sees the true sources: a limit of others, of no use on songs. Otherwise as `Baseline`."""
+
+    @abstractmethod
+    def separate(self, mixture: np.ndarray, sample_rate: int, references: np.ndarray) -> np.ndarray:
+        """Separate one mixture, knowing its sources.
+
+        Parameters
+        ----------
+        mixture : float32[n_samples]
+            Mean of the sources. Neither array must be changed.
+        sample_rate
+            In Hz.
+        references : float32[n_sources, n_samples]
+            The true sources.
+
+        Returns
+        -------
+        float32[n_sources, n_samples]
+            As `Baseline.separate`, in the order of the references.
+        """
+
+
 def check_estimates(estimates: np.ndarray, *shape: int) -> None:
     """Raise `ValueError` for what a method returned if it is not float32 of this shape, with finite samples."""
     if not isinstance(estimates, np.ndarray):
@@ -110,114 +139,3 @@ def check_estimates(estimates: np.ndarray, *shape: int) -> None:
         raise ValueError(f"returned {estimates.dtype}{list(estimates.shape)}, not float32{list(shape)}")
     if not np.isfinite(estimates).all():
         raise ValueError("returned samples that are not finite")
-
-
-def names() -> list[str]:
-    """Names of the methods that have a file here, sorted; a leading underscore hides one."""
-    return sorted(
-        path.stem
-        for path in FOLDER.glob("*.py")
-        if path.stem not in NOT_METHODS and not path.stem.startswith("_")
-    )
-
-
-def method_file(name: str) -> Path:
-    """Where the method called `name` is; a `UserError` if there is no such file."""
-    path = FOLDER / f"{name}.py"
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name in NOT_METHODS or not path.is_file():
-        raise UserError(f"no method is called {name!r}: baselines/ has {', '.join(names())}")
-    return path
-
-
-def import_method(name: str) -> tuple[Meta, type[Baseline]]:
-    """Find the method called `name`.
-
-    Returns
-    -------
-    meta, class
-
-    Raises
-    ------
-    UserError
-        If there is no such file, if importing it fails, or if it does not keep the contract.
-    """
-    path = method_file(name)
-    try:
-        module = sys.modules.get(f"baselines.{name}") or importlib.import_module(f"baselines.{name}")
-    except Exception as error:  # a plug-in may fail in any way
-        raise UserError(f"{path} fails to import ({type(error).__name__}: {error}): mend it") from error
-    meta, method = getattr(module, "META", None), getattr(module, "Method", None)
-    if not isinstance(meta, Meta) or not (isinstance(method, type) and issubclass(method, Baseline)):
-        raise UserError(f"{path} needs a META (ucr.methods.contract.Meta) and a class Method(Baseline)")
-    if meta.name != name.lstrip("_"):
-        raise UserError(f"{path}: META.name is {meta.name!r}, which must be the file's name, {name!r}")
-    if meta.kind not in get_args(Kind):
-        raise UserError(
-            f"{path}: META.kind is {meta.kind!r}, which must be one of {', '.join(get_args(Kind))}"
-        )
-    if missing := sorted(getattr(method, "__abstractmethods__", ())):
-        raise UserError(f"{path}: Method lacks {', '.join(missing)}: write it")
-    return meta, method
-
-
-def make_method(name: str, options: dict) -> tuple[Meta, Baseline]:
-    """Build the method called `name` with its options (`needs` is left out).
-
-    Raises
-    ------
-    UserError
-        As `import_method`, and for an option that the method doesn't take.
-    """
-    meta, method = import_method(name)
-    chosen = {key: value for key, value in options.items() if key != "needs"}
-    known = inspect.signature(method)
-    try:
-        known.bind(**chosen)
-        return meta, method(**chosen)
-    except Exception as error:  # a plug-in may fail in any way
-        takes = ", ".join(known.parameters) or "no options"
-        raise UserError(f"methods.{name} in the params file: {error} ({name} takes {takes})") from None
-
-
-def check_methods(params: Params) -> None:
-    """Find mistakes in the methods of `params` before hours of work.
-
-    Raises
-    ------
-    UserError
-        As `make_method`, and if what a method needs is there neither now nor after the trainings.
-    """
-    trained = {Path("models") / name for name in ("decomposition", "prior", *params.supervised)}
-    for name in params.supervised:
-        import_method(name)
-    for name, options in params.methods.items():
-        make_method(name, options)
-        needs = Path(options["needs"])
-        if needs not in {Path("segments"), *trained} and not needs.exists():
-            raise UserError(
-                f"methods.{name}.needs: {needs} does not exist: choose segments, "
-                f"{', '.join(sorted(map(str, trained)))} or the path of weights"
-            )
-
-
-def load_method(name: str, params: Params) -> tuple[Meta, Baseline]:
-    """Build the method called `name` as `params` say, and load what it needs.
-
-    Raises
-    ------
-    UserError
-        As `make_method`, and if `params` have no such method or what it needs is missing or of other sources.
-    """
-    options = params.methods.get(name)
-    if options is None:
-        raise UserError(
-            f"params.yaml: methods lacks {name!r}: add it, or choose from {', '.join(params.methods)}"
-        )
-    meta, method = make_method(name, options)
-    needs = Path(options["needs"])
-    if not needs.exists():
-        raise UserError(
-            f"{needs} does not exist, which {name} needs: run its stage (`dvc repro`) or mend the path"
-        )
-    method.load(needs, params)
-    return meta, method

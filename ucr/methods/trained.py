@@ -33,9 +33,7 @@ class Trained(Baseline):
     def estimate(self, mixtures: Tensor) -> Tensor:
         """float32[batch, n_samples] on the model's device -> float32[batch, n_sources, n_samples]."""
 
-    def separate(
-        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
-    ) -> np.ndarray:
+    def separate(self, mixture: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
         """See `Baseline.separate`."""
         return self.separate_batch(mixture[None], sample_rate, n_sources)[0]
 

@@ -16,6 +16,7 @@ from ucr.foundation.params import CodecParams, DecompositionParams, SourceName
 from ucr.foundation.schema import Section
 from ucr.model import iadb
 from ucr.model.networks import Encoder, UNet
+from ucr.signal.masks import ratio_masks
 
 MASK_WEIGHT = 0.1  # of the masks' relative error beside the latents' error: they are about as large then
 
@@ -242,8 +243,7 @@ class DecompositionModel(nn.Module):
             Non-negative, on the networks' scale.
         mixtures : float32[b, channels, frames]
         """
-        strength = (components + 1e-3) ** (2 / self.power)
-        masks = strength / strength.sum(dim=1, keepdim=True)
+        masks = ratio_masks(components, 2 / self.power, axis=1, floor=1e-3)
         wanted = guess ** (1 / self.power)
         error = masks * (mixtures ** (1 / self.power))[:, None] - wanted
         energy = wanted.square().mean(dim=(1, 2, 3), keepdim=True).clamp_min(1e-6)

@@ -43,9 +43,9 @@ def baselines() -> pd.DataFrame:
         A row a method with its `name`, `kind`, `licence`, `summary` and `paper`; where the working
         directory has the benchmark's table of costs, its columns too.
     """
-    from ucr.methods.contract import import_method, names
+    from ucr.methods.registry import find, names
 
-    cards = [import_method(name)[0] for name in names()]
+    cards = [find(name).meta for name in names()]
     fields = ["name", "kind", "licence", "summary", "paper"]
     table = pd.DataFrame([{field: getattr(card, field) for field in fields} for card in cards])
     if COSTS.is_file():

@@ -10,8 +10,9 @@ import numpy as np
 
 from ucr.foundation.checkpoints import Separation, component_names, load_model
 from ucr.foundation.errors import UserError
-from ucr.foundation.params import NAME, Params
+from ucr.foundation.params import NAME
 from ucr.foundation.schema import checked
+from ucr.methods.contract import Baseline
 from ucr.program import streaming
 from ucr.program.shipped import TASK, save, shipped
 from ucr.program.streaming import Song
@@ -46,7 +47,7 @@ def separate(
         The sources, such as `drums+bass` (the default). For methods without weights it only says how many
         stems there are.
     method
-        Of `baselines`.
+        A name that `ucr baselines` lists, or the path of a file with a method of your own.
     weights
         A folder with trained weights, for methods whose weights don't ship.
     steps
@@ -112,44 +113,42 @@ def load_separator(
     device: str | None = None,
 ) -> Separator:
     """Make a method ready; the arguments are those of `separate`."""
-    from baselines._ucr import Pretrained
-    from ucr.methods.contract import import_method, make_method
+    from ucr.methods.registry import find, make_method
 
-    meta, method_class = import_method(method)
+    meta = find(method).meta
     if meta.kind == "oracle":
         raise UserError(f"{method} is an oracle, which needs the true sources: choose another method")
-    trained = meta.kind in ("ours", "supervised")
+    learned = meta.weights != "none"
     card: dict = {}
-    options: dict = {"device": device} if trained else {}
-    if not trained and weights:
+    options: dict = {"device": device} if learned else {}
+    if not learned and weights:
         raise UserError(f"{method} learns nothing and takes no weights: leave them out")
-    if not trained and device not in (None, "cpu"):
+    if not learned and device not in (None, "cpu"):
         raise UserError(f"{method} runs on the CPU: leave out the device")
-    if steps is not None and meta.kind != "ours":
+    if steps is not None and not meta.steps:
         raise UserError(f"{method} samples nothing and takes no steps: leave them out")
-    if meta.kind == "ours":
+    if meta.steps:
         options["steps"] = 1 if steps is None else steps
 
-    with_shipped = issubclass(method_class, Pretrained)
-    if with_shipped:
+    if meta.weights == "shipped":
         if weights:
             raise UserError(f"{method} has weights of its own: choose the method ucr for those in {weights}")
         weights = shipped(task or TASK)
-    if not trained:
+    if not learned:
         sources, sample_rate = _names_of(task or TASK), SAMPLE_RATE
     elif weights is None:
-        trained_as = "decomposition" if meta.kind == "ours" else method
-        raise UserError(
-            f"{method} needs weights, which don't ship: name the folder that was trained (models/{trained_as}, say)"
-        )
+        raise UserError(f"{method} needs weights, which don't ship: name the folder that its training made")
     else:
         _, config, card = load_model(weights)
         described = checked(Separation, config, weights, "name a folder with weights of a separation method")
         sources, sample_rate = described.sources, described.sample_rate
-    _, loaded = make_method(method, options)
-    if trained:
-        needs = Path(weights or "")
-        loaded.load(needs.parent if with_shipped else needs, Params.model_construct(sources=sources))
+    if reason := meta.inapplicable(len(sources)):
+        raise UserError(f"{reason}: choose another method or task")
+    loaded = make_method(method, options)[1]
+    assert isinstance(loaded, Baseline)
+    if learned:
+        folder = Path(weights or "")
+        loaded.load(folder.parent if meta.weights == "shipped" else folder, sources)
         if task and sorted(_names_of(task)) != sorted(sources):
             raise UserError(f"{weights} separates {'+'.join(sources)}, not {task}: leave out the task")
 

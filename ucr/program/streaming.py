@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -11,10 +11,11 @@ import numpy as np
 import soundfile
 import soxr
 import torch
-from scipy.optimize import linear_sum_assignment
 
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import replacing
+from ucr.signal.masks import ratio_masks
+from ucr.signal.overlap import Read, joined, windows
 
 WINDOW = 7.0  # seconds that a method sees at once: the benchmark's segments
 OVERLAP = 1.75  # seconds that two windows share: a quarter, as in Demucs
@@ -22,10 +23,7 @@ SHORTEST = 1.0  # seconds: shorter songs are followed by silence while a method 
 MASK_WINDOW = 0.085  # seconds of a mask's Fourier transform: the mel codec's
 AUDIBLE = 0.45  # of its sample rate: up to there a method's estimates survive resampling
 WAV_LIMIT = 4e9  # bytes of samples that a WAV file can hold; beyond, RF64 is written
-TINY = 1e-9
 REMEDY = "free space on its disk or choose another folder"
-
-Read = Callable[[int], np.ndarray]
 
 
 class _Forward(soundfile.SoundFile):
@@ -102,73 +100,6 @@ class Song:
             return audio[None]
 
         return read
-
-
-def windows(read: Read, size: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Cut a stream into overlapping windows of one size.
-
-    Parameters
-    ----------
-    read
-        n -> float32[channels, at most n].
-    size, hop
-        Of a window and between windows, in samples, hop < size.
-
-    Yields
-    ------
-    step : int
-        Samples from the window before: `hop`, or less for the last, which ends where the stream does.
-    window : float32[channels, size]
-        Shorter only where the whole stream is.
-    """
-    window, step = read(size), 0
-    while True:
-        yield step, window
-        audio = read(hop)
-        step = audio.shape[1]
-        if not step:
-            return
-        window = np.concatenate([window, audio], axis=1)[:, step:]
-
-
-def joined(parts: Iterable[tuple[int, np.ndarray]], ordered: bool = True) -> Iterator[np.ndarray]:
-    """Cross-fade the windows' stems into one stream.
-
-    Parameters
-    ----------
-    parts
-        For each window its step, as from `windows`, and float32[n_stems, channels, size].
-    ordered
-        Whether stem i is the same in every window. Otherwise each window's stems are put into the order
-        that differs least, in squares, from the stems before, over the overlap. A silence as long as the
-        overlap leaves nothing to tell the order by.
-
-    Yields
-    ------
-    float32[n_stems, channels, any length]
-        As many samples as the windows covered; where the stems of every window add up to the mixture,
-        so do these.
-    """
-    held: np.ndarray | None = None
-    for step, part in parts:
-        if held is not None:
-            yield held[..., :step]
-            before = held[..., step:]
-            shared = before.shape[-1]
-            if not ordered:
-                part = part[_order(before, part[..., :shared])]
-            fade = (np.arange(1, shared + 1) / (shared + 1)).astype(np.float32)
-            faded = before + fade * (part[..., :shared] - before)
-            part = np.concatenate([faded, part[..., shared:]], axis=-1)
-        held = part
-    if held is not None:
-        yield held
-
-
-def _order(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """The permutation of `after` with the least squared difference from `before`, which is the greatest correlation."""
-    likeness = before.reshape(len(before), -1) @ after.reshape(len(after), -1).T
-    return linear_sum_assignment(likeness, maximize=True)[1]
 
 
 def stems(
@@ -262,8 +193,7 @@ def masked(mixture: np.ndarray, estimates: np.ndarray, sample_rate: int, highest
     magnitudes = spectra(estimates).abs()
     above = int(highest * n_fft / sample_rate)
     magnitudes[:, above:] = magnitudes[:, above * 3 // 4 : above].mean(dim=1, keepdim=True)
-    magnitudes += TINY
-    shares = (magnitudes / magnitudes.sum(dim=0))[:, None] * spectra(mixture)
+    shares = ratio_masks(magnitudes)[:, None] * spectra(mixture)
     audio = torch.istft(shares.flatten(0, 1), **transform, length=n_samples)
     return audio.view(len(estimates), -1, n_samples).numpy()
 

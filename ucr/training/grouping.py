@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from ucr.foundation.checkpoints import default_device
 from ucr.foundation.params import GroupingParams
+from ucr.signal.nmf import factorise, random_factors
 from ucr.training.trainer import is_first
 
 TIME_FRAMES = 31  # librosa's default length of the filter along time, here 0.41 s
@@ -166,7 +167,7 @@ def recurring_shares(
         at = slice(i, i + BATCH)
         generator = torch.Generator().manual_seed(seed * RESTARTS + restart)
         part = torch.from_numpy(magnitudes[at]).to(device)
-        spectra, activations = factorise(part, SPECTRA, UPDATES, generator)
+        spectra, activations = factorise(part, *random_factors(part, SPECTRA, generator), UPDATES)
         if percussive is not None:
             places = torch.from_numpy(percussive[at]).to(device)
             struck.append(_struck(part, places, spectra, activations).cpu().numpy().ravel())
@@ -248,43 +249,6 @@ def cluster(
                 features = [timbre[at], height[at]] if how.height else [timbre[at]]
                 labels[at] += clusters(features, others, height[at])
     return labels
-
-
-def factorise(
-    magnitudes: Tensor, n_spectra: int, updates: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Non-negative factors W H of many matrices at once, for the Kullback-Leibler divergence.
-
-    The updates are theorem 2 of Lee & Seung, *Algorithms for non-negative matrix factorization* (2000).
-
-    Parameters
-    ----------
-    magnitudes : float32[n, bands, frames]
-        On any device, where the factors come to lie too.
-    n_spectra
-        Columns of W.
-    updates
-        Of W and of H.
-    generator
-        Of the random start, on the CPU.
-
-    Returns
-    -------
-    W : float32[n, bands, n_spectra]
-    H : float32[n, n_spectra, frames]
-    """
-    n, bands, frames = magnitudes.shape
-    spectra, activations = (
-        torch.rand(shape, generator=generator).to(magnitudes.device) + 0.1
-        for shape in ((n, bands, n_spectra), (n, n_spectra, frames))
-    )
-    activations *= magnitudes.mean(dim=(1, 2), keepdim=True)
-    for _ in range(updates):
-        ratio = magnitudes / (spectra @ activations + TINY)
-        activations = activations * (spectra.mT @ ratio) / (spectra.sum(dim=1)[..., None] + TINY)
-        ratio = magnitudes / (spectra @ activations + TINY)
-        spectra = spectra * (ratio @ activations.mT) / (activations.sum(dim=2)[:, None] + TINY)
-    return spectra, activations
 
 
 def _struck(magnitudes: Tensor, percussive: Tensor, spectra: Tensor, activations: Tensor) -> Tensor:

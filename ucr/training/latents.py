@@ -16,10 +16,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ucr.codecs import Codec, digest
+from ucr.codecs import Codec, make_codec
 from ucr.data.segments import MAP_SIZE, SegmentStore, open_lmdb, read_keys, sorted_names
 from ucr.foundation.errors import UserError
-from ucr.foundation.files import code_hash, read_json, replacing, write_json
+from ucr.foundation.files import read_json, replacing, write_json
+from ucr.foundation.hashes import code_hash, short_hash
+from ucr.foundation.params import CodecParams
+from ucr.foundation.schema import checked
 
 DESCRIPTION = "latents.json"
 MIXTURE = "mixture"
@@ -133,6 +136,21 @@ def open_latents(
     return store
 
 
+def codec_of(folder: str | Path) -> Codec:
+    """The codec that made the latents in `folder`, on the CPU; a `UserError` if it isn't what it was."""
+    path = Path(folder) / DESCRIPTION
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: run `python -m pipelines.latents`")
+    meta = read_json(path)
+    config = checked(CodecParams, meta.get("codec", {}), path, "make the latents again", ("codec",))
+    codec = make_codec(config, meta["sample_rate"])
+    if codec.fingerprint != meta["fingerprint"]:
+        raise UserError(
+            f"{folder} was made with another {codec.name} codec: run `python -m pipelines.latents` again"
+        )
+    return codec
+
+
 def write_latents(
     folder: str | Path,
     segments: Mapping[str, SegmentStore],
@@ -165,7 +183,7 @@ def write_latents(
     """
     first = next(iter(segments.values()))
     identity = {"segments": first.fingerprint, "codec": codec.fingerprint, "code": code_hash()}
-    work = Path(runs) / f"latents-{digest(identity)}"
+    work = Path(runs) / f"latents-{short_hash(identity)}"
     work.mkdir(parents=True, exist_ok=True)
     with tqdm(total=sum(map(len, segments.values())), desc="latents", unit="segment") as progress:
         for split, store in segments.items():

@@ -5,8 +5,6 @@ Started by `torchrun`, its processes train one model together (distributed data 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import math
 import os
@@ -25,7 +23,7 @@ from tqdm import tqdm
 
 from ucr.foundation.checkpoints import load_tensors, save_tensors
 from ucr.foundation.errors import UserError
-from ucr.foundation.files import code_hash
+from ucr.foundation.hashes import code_hash, values_hash
 from ucr.foundation.params import OptimParams
 
 if TYPE_CHECKING:
@@ -253,7 +251,7 @@ def _key(job: Job) -> str:
         *(job.identity, job.seed, job.steps, job.optim.model_dump(), shapes),
         *(in_bfloat16(job), code_hash()),
     ]
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    return values_hash(identity)[:16]
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@
   const LOWEST = -40; // dB; what lies lower would flatten the rest of a distribution
 
   const kind = (method) => data.kinds[method];
-  const colour = (method) => (kind(method) === "ours" ? "var(--accent)" : "var(--muted)");
+  const colour = (method) => (kind(method) === "unsupervised" ? "var(--accent)" : "var(--muted)");
   const symbol = (method) => SYMBOLS[kind(method)] ?? "circle";
   const unique = (values) => [...new Set(values)];
   const words = (name) => name.replaceAll("_", " ");

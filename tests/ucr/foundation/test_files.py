@@ -52,7 +52,10 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_keeps_the_old_one(tmp_p
 
 
 def test_what_a_killed_process_was_writing_goes_when_the_file_is_written_again(tmp_path):
-    wait = "from ucr.foundation.files import replacing\nwith replacing('{}') as it: it.mkdir(), print(flush=True), input()"
+    wait = (
+        "from ucr.foundation.files import replacing\n"
+        "with replacing('{}') as it: it.mkdir(), print(flush=True), input()"
+    )
     writers = {
         name: subprocess.Popen(
             [sys.executable, "-c", wait.format(tmp_path / name)],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from ucr.data.slakh.render import SAMPLE_RATE, default_soundfont, render_song
 from ucr.data.slakh.song import SPLITS
 from ucr.data.slakh.soundfont import mend_soundfont
 from ucr.foundation.errors import UserError
+from ucr.foundation.hashes import bytes_hash
 from ucr.foundation.params import DataParams
 from ucr.foundation.workers import in_workers
 
@@ -95,7 +95,7 @@ def _work(function: Callable, jobs: list[tuple]) -> Iterator:
 
 def _described(data: DataParams, digests: list[str]) -> dict:
     return {
-        "fingerprint": hashlib.sha256("".join(digests).encode()).hexdigest(),
+        "fingerprint": bytes_hash(digest.encode() for digest in digests),
         "sample_rate": SAMPLE_RATE,
         "soundfonts": [source.name for source in _sources(data)],
     }
@@ -120,12 +120,14 @@ def users_folder(data: DataParams) -> Path:
 
 def fingerprint_folder(root: Path) -> str:
     """SHA-256 over metadata and the names and sizes of stems: cheap on a set of a hundred gigabytes."""
-    digest = hashlib.sha256()
-    for track in find_tracks(root):
-        digest.update(f"{track.split}/{track.name}\n".encode())
-        metadata = track.folder / "metadata.yaml"
-        if metadata.is_file():
-            digest.update(metadata.read_bytes())
-        for path in sorted((track.folder / "stems").glob("*")):
-            digest.update(f"{path.name} {path.stat().st_size}\n".encode())
-    return digest.hexdigest()
+
+    def parts() -> Iterator[bytes]:
+        for track in find_tracks(root):
+            yield f"{track.split}/{track.name}\n".encode()
+            metadata = track.folder / "metadata.yaml"
+            if metadata.is_file():
+                yield metadata.read_bytes()
+            for path in sorted((track.folder / "stems").glob("*")):
+                yield f"{path.name} {path.stat().st_size}\n".encode()
+
+    return bytes_hash(parts())

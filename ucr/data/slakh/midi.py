@@ -12,6 +12,7 @@ import numpy as np
 from ucr.data.slakh.patches import patch_for
 from ucr.data.slakh.song import INST_CLASSES, Note, Song, Stem
 from ucr.foundation.errors import UserError
+from ucr.foundation.hashes import bytes_hash
 
 ENDINGS = {".mid", ".midi"}
 LONGEST = 1800.0  # seconds; a longer one is a medley or damaged, and would not fit in memory
@@ -19,7 +20,7 @@ LONGEST = 1800.0  # seconds; a longer one is a medley or damaged, and would not 
 
 def split_of(name: str) -> str:
     """The split of a file by its path in the folder: others coming or going never move it; 70 % train, 10, 20."""
-    share = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10
+    share = int(bytes_hash([name.encode()]), 16) % 10
     return "validation" if share == 7 else "test" if share > 7 else "train"
 
 

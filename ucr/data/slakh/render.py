@@ -7,7 +7,6 @@ peak of the mix at -1 dB.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import math
 from functools import lru_cache
@@ -23,6 +22,7 @@ from ucr.data.slakh.patches import VOICES
 from ucr.data.slakh.song import TICKS_PER_BEAT, Patch, Song, Stem
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import encode_audio, replacing
+from ucr.foundation.hashes import bytes_hash
 
 SAMPLE_RATE = 44100
 LOUDNESS = -13.0  # LUFS of every stem before the overall gain
@@ -239,7 +239,7 @@ def render_song(song: Song, folder: Path, soundfont: Path, seconds: float | None
     mix = np.sum(stems, axis=0)
     peak = max(float(np.abs(audio).max()) for audio in [mix, *stems])
     gain = 10 ** (TARGET_PEAK / 20) / (peak or 1.0)
-    digest = hashlib.sha256()
+    sound: list[bytes] = []
     with replacing(folder) as temporary:
         (temporary / "stems").mkdir(parents=True)
         (temporary / "MIDI").mkdir()
@@ -261,7 +261,7 @@ def render_song(song: Song, folder: Path, soundfont: Path, seconds: float | None
                 audio, level = next(rendered)
                 entry["integrated_loudness"] = level
                 pcm = _pcm(audio * np.float32(gain))
-                digest.update(pcm.tobytes())
+                sound.append(pcm.tobytes())
                 (temporary / "stems" / f"{name}.flac").write_bytes(_flac(pcm))
                 alone = score.copy()
                 alone.tracks = [score.tracks[i]]
@@ -279,7 +279,7 @@ def render_song(song: Song, folder: Path, soundfont: Path, seconds: float | None
             "target_peak": TARGET_PEAK,
         }
         (temporary / "metadata.yaml").write_text(yaml.safe_dump(metadata))
-    return digest.hexdigest()
+    return bytes_hash(sound)
 
 
 def _pcm(audio: np.ndarray) -> np.ndarray:

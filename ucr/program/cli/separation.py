@@ -12,7 +12,7 @@ from ucr.program.cli._options import Device, Task
 
 
 def _methods(incomplete: str) -> list[str]:
-    from ucr.methods.contract import names
+    from ucr.methods.registry import names
 
     return [name for name in names() if name.startswith(incomplete)]
 

@@ -7,7 +7,8 @@ from abc import abstractmethod
 import numpy as np
 
 from ucr.methods.contract import Baseline
-from ucr.signal.spectrogram import apply_masks, ratio_masks, stft
+from ucr.signal.masks import ratio_masks
+from ucr.signal.spectrogram import apply_masks, stft
 
 MEL_BANDS = 40
 COEFFICIENTS = slice(1, 13)  # without the 0th, which says how loud a component is
@@ -35,9 +36,7 @@ class Subspaces(Baseline):
     def split(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Split float64[frames, bins] into spectra, float[bins, components], and activations, [components, frames]."""
 
-    def separate(
-        self, mixture: np.ndarray, sample_rate: int, n_sources: int, references: np.ndarray | None = None
-    ) -> np.ndarray:
+    def separate(self, mixture: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
         """See `Baseline.separate`."""
         spectrogram = stft(mixture, self.n_fft, self.hop)
         frames = np.abs(spectrogram).T.astype(np.float64)

@@ -1,8 +1,8 @@
 """The shipped weights: check them against their cards, or ship those that were just trained.
 
-    python -m ucr.weights list
-    python -m ucr.weights verify [TASK]
-    python -m ucr.weights ship
+    python -m benchmarks.weights list
+    python -m benchmarks.weights verify [TASK]
+    python -m benchmarks.weights ship
 
 `verify` separates the test split of the task's segments again and compares with the card's scores; `ship`
 measures `models/decomposition` in the same way and puts it and `models/prior` in place. Both need the task's segments:
@@ -12,7 +12,6 @@ measures `models/decomposition` in the same way and puts it and `models/prior` i
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -20,13 +19,14 @@ import numpy as np
 import torch
 
 from baselines import ucr as baseline
-from eval.provenance import code_version
 from eval.quick import mean_si_scores
 from ucr.data.segments import SegmentStore
 from ucr.foundation.checkpoints import CARD, WEIGHTS
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_json, replacing, write_json
+from ucr.foundation.hashes import bytes_hash
 from ucr.foundation.params import load_params
+from ucr.foundation.provenance import code_version
 from ucr.model.decomposition import load_decomposition
 from ucr.model.prior import load_prior
 from ucr.training.grouping import name_components
@@ -57,15 +57,11 @@ def measure(weights: Path, folder: Path = SEGMENTS) -> dict:
             f"{folder} holds {'+'.join(store.sources)}, {weights} separates {'+'.join(setting.sources)}: "
             + SEGMENTS_FIRST.format(", ".join(setting.sources))
         )
-    params = load_params().model_copy(update={"sources": setting.sources})
     method = baseline.Method(steps=1)
-    method.load(weights, params)
+    method.load(weights, setting.sources)
     means, _ = mean_si_scores(method.separate_batch, store)
-    audio = hashlib.sha256()
-    for segment in store:
-        audio.update(segment.sources.tobytes())
     return {
-        "test_audio": audio.hexdigest(),
+        "test_audio": bytes_hash(segment.sources.tobytes() for segment in store),
         "n_segments": len(store),
         "steps": 1,
         **{metric: means[metric] for metric in METRICS},
@@ -99,7 +95,7 @@ def verify(task: str) -> None:
 
 
 @torch.no_grad()
-def component_names(weights: Path, folder: Path = SEGMENTS) -> list[str] | None:
+def named_by_sound(weights: Path, folder: Path = SEGMENTS) -> list[str] | None:
     """Names of the components by how they sound in the validation split's mixtures; None if they can't be told."""
     model, setting, _ = load_decomposition(weights)
     if not model.additive:
@@ -116,7 +112,7 @@ def ship(trained: Path = TRAINED, prior: Path = PRIOR, folder: Path = FOLDER) ->
     load_prior(prior, card["sha256"])
     task = "+".join(setting.sources)
     card = card | {
-        "components": component_names(trained),
+        "components": named_by_sound(trained),
         "params_file": f"params/weights/{task}.yaml",
         "code": code_version(),
         "hours": round(card["last"]["seconds"] / 3600, 3),
@@ -135,7 +131,7 @@ def ship(trained: Path = TRAINED, prior: Path = PRIOR, folder: Path = FOLDER) ->
 
 @command
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m ucr.weights", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.weights", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="tasks and their cards' scores")
     commands.add_parser("ship", help=f"put {TRAINED} and {PRIOR} among the shipped weights")

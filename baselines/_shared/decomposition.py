@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ucr.codecs import Codec
 from ucr.foundation.errors import UserError
-from ucr.foundation.params import Params
 from ucr.methods.trained import Trained
 from ucr.model.decomposition import DecompositionModel, load_decomposition
 from ucr.weights import tasks, weights_of
@@ -41,15 +40,14 @@ class Decomposition(Trained):
         super().__init__(batch_size, device)
         self.steps, self.seed = steps, seed
 
-    def load(self, needs: Path, params: Params) -> None:
-        self.model, setting, _ = load_decomposition(needs)
-        if sorted(setting.sources) != sorted(params.sources):
-            raise UserError(
-                f"{needs} separates {'+'.join(setting.sources)}, not {params.task}: name other weights"
-            )
+    def load(self, weights: Path, sources: list[str]) -> None:
+        self.model, setting, _ = load_decomposition(weights)
+        if sorted(setting.sources) != sorted(sources):
+            found, wanted = ("+".join(names) for names in (setting.sources, sources))
+            raise UserError(f"{weights} separates {found}, not {wanted}: name other weights")
         self.n_sources, self.sample_rate = len(setting.sources), setting.sample_rate
         self.model.to(self.device)
-        self.codec = setting.make_codec(needs, self.device)
+        self.codec = setting.make_codec(weights, self.device)
 
     def estimate(self, mixtures: Tensor) -> Tensor:
         """See `Trained.estimate`."""
@@ -62,11 +60,12 @@ class Pretrained(Decomposition):
 
     missing = ""
 
-    def load(self, needs: Path, params: Params) -> None:
-        if weights := weights_of(params.task, needs):
-            super().load(weights, params)
+    def load(self, weights: Path, sources: list[str]) -> None:
+        task = "+".join(sources)
+        if found := weights_of(task, weights):
+            super().load(found, sources)
         else:
-            self.missing = f"{needs} has no weights for {params.task}, only for {', '.join(tasks(needs))}"
+            self.missing = f"{weights} has no weights for {task}, only for {', '.join(tasks(weights))}"
 
     def separate_batch(self, mixtures: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
         if self.missing:

@@ -5,20 +5,21 @@ from __future__ import annotations
 from abc import abstractmethod
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ucr.foundation.checkpoints import Separation, fill, load_model
 from ucr.foundation.errors import UserError
-from ucr.foundation.params import Params
 from ucr.foundation.schema import checked
 from ucr.methods.trained import Trained
+from ucr.signal.overlap import joined, windows
 
 OVERLAP = 0.25  # of a chunk, as in Demucs
 
 
 class Supervised(Trained):
-    """A network from mixtures to labelled sources, trained by `pipelines.train_supervised`.
+    """A network from mixtures to labelled sources, trained by `ucr.training.supervised`.
 
     A subclass gives the network and what is minimised.
 
@@ -48,30 +49,30 @@ class Supervised(Trained):
     def loss(estimates: Tensor, sources: Tensor) -> Tensor:
         """Compare float32[batch, n_sources, n_samples] with the true sources: a scalar to be minimised."""
 
-    def load(self, needs: Path, params: Params) -> None:
-        """Load the weights in the folder `needs`.
+    def load(self, weights: Path, sources: list[str]) -> None:
+        """Load the weights in a folder.
 
         Raises
         ------
         UserError
             If they are missing, damaged, of another method or for other sources.
         """
-        tensors, config, _ = load_model(needs)
+        tensors, config, _ = load_model(weights)
         name = type(self).__module__.rpartition(".")[2]
         if config.get("method") != name:
-            raise UserError(f"{needs} holds no weights of {name}: mend methods.{name}.needs")
-        described = checked(Separation, config, needs, "train it again")
-        if described.sources != params.sources:
+            raise UserError(f"{weights} holds no weights of {name}: fix methods.{name}.needs")
+        described = checked(Separation, config, weights, "train it again")
+        if described.sources != sources:
             raise UserError(
-                f"{needs} separates {'+'.join(described.sources)}, not {params.task}: train it again"
+                f"{weights} separates {'+'.join(described.sources)}, not {'+'.join(sources)}: train it again"
             )
         self.n_sources, self.sample_rate = len(described.sources), described.sample_rate
         try:
             self.network = self.make_network(self.n_sources, self.sample_rate, **config["network"])
         except Exception as error:  # damaged sizes make a network fail in many ways
             reason = f"{type(error).__name__}: {error}"
-            raise UserError(f"{needs} describes no network of {name} ({reason}): train it again") from None
-        fill(self.network, tensors, needs)
+            raise UserError(f"{weights} describes no network of {name} ({reason}): train it again") from None
+        fill(self.network, tensors, weights)
         self.network.to(self.device)
 
     def estimate(self, mixtures: Tensor) -> Tensor:
@@ -94,20 +95,18 @@ def in_chunks(network: nn.Module, mixtures: Tensor, chunk: int) -> Tensor:
     -------
     float[batch, n_sources, n_samples]
     """
-    n_samples = mixtures.shape[-1]
-    if n_samples <= chunk:
-        return network(mixtures)
-    overlap = round(OVERLAP * chunk)
-    from_edge = torch.arange(1, chunk + 1, device=mixtures.device)
-    weight = (torch.minimum(from_edge, from_edge.flip(0)) / overlap).clamp(max=1)
-    last = n_samples - chunk
-    estimates, total = mixtures.new_zeros(()), mixtures.new_zeros(())
-    for start in [*range(0, last, chunk - overlap), last]:
-        around = (start, last - start)
-        faded = network(mixtures[:, start : start + chunk]) * weight
-        estimates = estimates + nn.functional.pad(faded, around)
-        total = total + nn.functional.pad(weight, around)
-    return estimates / total
+    position = 0
+
+    def read(n_samples: int) -> np.ndarray:
+        nonlocal position
+        position += n_samples
+        return mixtures[:, position - n_samples : position].cpu().numpy()
+
+    parts = (
+        (step, network(torch.from_numpy(window).to(mixtures.device)).cpu().numpy())
+        for step, window in windows(read, chunk, chunk - round(OVERLAP * chunk))
+    )
+    return torch.from_numpy(np.concatenate(list(joined(parts)), axis=-1))
 
 
 class Mono(nn.Module):

@@ -1,6 +1,6 @@
-"""Speed and memory beside the published design, same machine, same run -> benchmarks/published.csv.
+"""Speed and memory beside the published design, same machine, same run -> benchmarks/against_scheme.csv.
 
-    python -m benchmarks.published          (under four minutes; on a machine that does nothing else)
+    python -m benchmarks.against_scheme          (under four minutes; on a machine that does nothing else)
 
 The published scheme is a minimal rendering of the paper's: components encoded and denoised one after another, segments
 separated one by one in 50 steps, float32, tracks read one by one by librosa, each signal through the codec by itself.
@@ -34,49 +34,31 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 
 from baselines import ucr as ucr_method
 from benchmarks import scheme
+from benchmarks.projects import ROOT, run_stage, setting, write_params
 from benchmarks.scheme import write_encodec
 from eval.cost import peak_memory_mb
 from eval.scores import si_scores
-from pipelines import data, latents, segments
-from pipelines.preset import merge
-from pipelines.train_decomposition import make_job, make_setting
 from ucr.codecs import make_codec
 from ucr.data.segments import SegmentStore
 from ucr.foundation.errors import command
 from ucr.foundation.files import read_json, write_csv
-from ucr.foundation.params import Params, check_params, load_params
-from ucr.foundation.schema import read_yaml
+from ucr.foundation.params import load_params
 from ucr.model.decomposition import DecompositionModel
+from ucr.training.decomposition import make_job, make_setting
 from ucr.training.latents import LatentStore
 from ucr.training.trainer import Job, finish, in_bfloat16, train
 from ucr.weights import FOLDER
 
-ROOT = Path(__file__).resolve().parents[1]
-TABLE = ROOT / "benchmarks" / "published.csv"
+TABLE = ROOT / "benchmarks" / "against_scheme.csv"
 TRACKS = {"train": 24, "validation": 4, "test": 4}
 BATCH, TRAIN_STEPS = 4, 6
 MEMORY_BATCH = 16
 SEGMENTS, SAMPLING_STEPS, FEWER_STEPS = 8, 50, 10
 LATENT_FRAMES = 525  # of 7 s
 ROUNDS = 3
-
-
-def setting(file: str, changes: dict) -> Params:
-    """`params.yaml`, or a file of differences from it, with further ones."""
-    values = read_yaml(ROOT / "params.yaml")
-    return check_params(merge(merge(values, read_yaml(ROOT / "params" / file)) if file else values, changes))
-
-
-def write_params(folder: Path, changes: dict) -> Params:
-    """Parameters of a project in `folder`."""
-    params = setting("", changes)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params.model_dump()))
-    return params
 
 
 def median(runs: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
@@ -143,7 +125,7 @@ def training_rows(folder: Path, steps: int, rounds: int) -> list[dict]:
 def memory_rows(folder: Path) -> list[dict]:
     peaks = {}
     for name in ("published", "ours"):
-        command = [sys.executable, "-m", "benchmarks.published", "--memory-of", name]
+        command = [sys.executable, "-m", "benchmarks.against_scheme", "--memory-of", name]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         output = subprocess.run(
             command, cwd=folder, env=environment, stdout=subprocess.PIPE, check=True, text=True
@@ -241,8 +223,7 @@ def preprocessing_row(folder: Path, rounds: int, source: str, at_least: float | 
         return seconds(lambda: counts.update(published=scheme.preprocess(params, root, codec, out)))
 
     def ours() -> float:
-        with contextlib.chdir(folder):
-            taken = seconds(lambda: (segments.main(), latents.main()))
+        taken = sum(run_stage(stage, folder)["seconds"] for stage in ("segments", "latents"))
         counts["ours"] = sum(len(SegmentStore(folder / "segments", split)) for split in TRACKS)
         return taken
 
@@ -280,11 +261,8 @@ def make_projects(work: Path, tracks: dict[str, int]) -> tuple[Path, Path]:
     write_params(project, {"data": {"tracks": tracks}})
     write_params(wide, {"codec": {"bands": 128}})
     (wide / "segments").symlink_to(project / "segments")
-    with contextlib.chdir(project):
-        data.main()
-        segments.main()
-    with contextlib.chdir(wide):
-        latents.main()
+    for stage, where in (("data", project), ("segments", project), ("latents", wide)):
+        run_stage(stage, where)
     return project, wide
 
 
@@ -304,8 +282,7 @@ def make_encodec_project(work: Path, songs: Path) -> Path:
         (root / split).mkdir(parents=True)
         track = min((songs / split).iterdir())
         (root / split / track.name).symlink_to(track)
-    with contextlib.chdir(few):
-        data.main()
+    run_stage("data", few)
     return few
 
 
@@ -335,7 +312,7 @@ def measure(work: Path) -> pd.DataFrame:
 @command
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.published", description=__doc__.split("\n")[0]
+        prog="python -m benchmarks.against_scheme", description=__doc__.split("\n")[0]
     )
     parser.add_argument("--memory-of", choices=["published", "ours"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What the training stages share: the card and the way a result is written."""
+"""The result of a training on disk: weights, card and curve."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pandas as pd
 import torch
 from torch import nn
 
-from eval.provenance import machine
 from ucr.foundation.checkpoints import save_model
 from ucr.foundation.files import replacing, write_csv
 from ucr.foundation.params import Params
+from ucr.foundation.provenance import machine
 from ucr.training.trainer import Job, finish, in_bfloat16, is_first
 
 SMALL = 4_000_000  # parameters

@@ -1,0 +1,1 @@
+"""Songs and their segments: embedded, Slakh2100, MIDI."""

@@ -1,0 +1,1 @@
+"""What everything stands on: errors, files, schema, parameters, checkpoints, workers, cluster, memory."""

@@ -1,0 +1,1 @@
+"""The program `ucr`: tools behind `import ucr`, streaming and the command line."""

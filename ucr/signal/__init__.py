@@ -1,0 +1,1 @@
+"""Spectrograms, masks, matrix factorisation and overlap-add."""

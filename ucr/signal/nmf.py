@@ -1,0 +1,63 @@
+"""Non-negative matrix factorisation of many matrices at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+TINY = 1e-9
+
+
+def random_factors(magnitudes: Tensor, n_spectra: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A start for `factorise`, uniform in [0.1, 1.1] times the mean of each matrix.
+
+    Parameters
+    ----------
+    magnitudes : float32[n, bins, frames]
+    n_spectra
+        Columns of W.
+    generator
+        On the CPU.
+
+    Returns
+    -------
+    W : float32[n, bins, n_spectra]
+    H : float32[n, n_spectra, frames]
+        On the device of the magnitudes.
+    """
+    n, bins, frames = magnitudes.shape
+    spectra, activations = (
+        torch.rand(shape, generator=generator).to(magnitudes.device) + 0.1
+        for shape in ((n, bins, n_spectra), (n, n_spectra, frames))
+    )
+    return spectra, activations * magnitudes.mean(dim=(1, 2), keepdim=True)
+
+
+def factorise(
+    magnitudes: Tensor, spectra: Tensor, activations: Tensor, updates: int
+) -> tuple[Tensor, Tensor]:
+    """Fit non-negative factors W H to magnitudes, for the Kullback-Leibler divergence.
+
+    The updates are theorem 2 of Lee & Seung, *Algorithms for non-negative matrix factorization* (2000), H first.
+
+    Parameters
+    ----------
+    magnitudes : float32[n, bins, frames]
+    spectra : float32[n, bins, n_spectra]
+        Where W starts.
+    activations : float32[n, n_spectra, frames]
+        Where H starts.
+    updates
+        Of W and of H.
+
+    Returns
+    -------
+    W, H
+        Of the shapes they started with.
+    """
+    for _ in range(updates):
+        ratio = magnitudes / (spectra @ activations).add_(TINY)
+        activations = activations * (spectra.mT @ ratio) / (spectra.sum(dim=1)[..., None] + TINY)
+        ratio = magnitudes / (spectra @ activations).add_(TINY)
+        spectra = spectra * (ratio @ activations.mT) / (activations.sum(dim=2)[:, None] + TINY)
+    return spectra, activations

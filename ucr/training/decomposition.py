@@ -1,0 +1,176 @@
+"""The training of the decomposition model on mixtures. True sources are never read."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import trange
+
+from ucr.codecs import Codec
+from ucr.data.segments import SegmentStore, track_of
+from ucr.foundation.checkpoints import default_device
+from ucr.foundation.params import Params
+from ucr.model.decomposition import DecompositionModel, Setting
+from ucr.training.adaptation import adapted
+from ucr.training.grouping import group
+from ucr.training.latents import LatentStore
+from ucr.training.remixes import crops, draw_places, remix, remix_consistency
+from ucr.training.results import fit_threads
+from ucr.training.trainer import Job, train
+
+VALIDATION_CROPS = 64
+REMIXED_TOGETHER = 8  # of these, whatever the batch, so that trainings compare
+LABELLED_TOGETHER = 16  # segments
+
+
+def make_setting(params: Params, meta: dict) -> Setting:
+    """The model's setting from the run's parameters and the latents' description."""
+    return Setting(
+        sources=params.sources,
+        sample_rate=params.segments.sample_rate,
+        codec=params.codec.model_dump(),
+        codec_fingerprint=meta["fingerprint"],
+        channels=meta["channels"],
+        frame_rate=meta["frame_rate"],
+        mean=meta["mean"],
+        std=meta["std"],
+        params=params.decomposition.model_dump(),
+    )
+
+
+def pseudo_labels(params: Params, store: LatentStore, power: float) -> np.ndarray:
+    """A blind grouping of every mixture of a split: float16[segments, n, channels, frames]."""
+    mixtures = np.stack([store.mixture(i) for i in range(len(store))])
+    songs = [track_of(name) for name in store.names]
+    how, struck = params.decomposition.grouping, "drums" in params.sources
+    return group(mixtures, songs, power, len(params.sources), struck, how, params.seed)
+
+
+def own_estimates(model: DecompositionModel, codec: Codec, segments: SegmentStore) -> np.ndarray:
+    """What a trained model makes of every mixture, refined song by song: float16[segments, n, channels, frames]."""
+    labels = []
+    for start in trange(
+        0, len(segments), LABELLED_TOGETHER, desc="pseudo-labels by the last training", unit="batch"
+    ):
+        mixtures = np.stack(
+            [segments[i].mixture for i in range(start, min(start + LABELLED_TOGETHER, len(segments)))]
+        )
+        audio = torch.from_numpy(mixtures)
+        with torch.no_grad():
+            estimates = codec.decode_components(model.separate(codec.encode(audio), steps=1), audio).numpy()
+        refined = adapted(mixtures, estimates)
+        n = refined.shape[1]
+        with torch.no_grad():
+            latents = codec.encode(torch.from_numpy(refined / n).flatten(0, 1)).unflatten(0, (-1, n))
+        labels.append(latents.numpy().astype(np.float16))
+    return np.concatenate(labels)
+
+
+def make_job(
+    params: Params,
+    model: DecompositionModel,
+    setting: Setting,
+    training: LatentStore,
+    validation: LatentStore,
+    groups: np.ndarray | None,
+    turn: int = 0,
+    guidance: str = "blind",
+) -> Job:
+    """The training of `model`, guided by `groups` where `params` say so, in one of the `rounds`: `turn` counts them.
+
+    `guidance` says what the groups are, so that no training goes on where one with others was killed.
+    """
+    optim = params.decomposition.optim
+    length = min(optim.crop, training.frames)
+    held_out = crops(
+        validation, draw_places(validation, np.random.default_rng(params.seed), VALIDATION_CROPS, length)
+    )
+    steps = optim.total_steps(len(training))
+    guided = round(params.decomposition.guided * steps)
+
+    def draw(rng: np.random.Generator, step: int) -> tuple[Tensor, ...]:
+        places = draw_places(training, rng, optim.batch, length)
+        mixtures = crops(training, places)
+        if groups is None or step >= guided:
+            return (mixtures,)
+        labels = torch.from_numpy(np.stack([groups[i, ..., at] for i, at in places])).float()
+        n_remixed = round(params.decomposition.remix * optim.batch)
+        if n_remixed:
+            equalise = params.decomposition.equalise
+            labels[:n_remixed] = remix(labels[:n_remixed], model.power, equalise, rng)
+            mixtures[:n_remixed] = model.compose(labels[:n_remixed])
+        return mixtures, labels
+
+    def validate() -> dict[str, float]:
+        mixtures = held_out.to(next(model.parameters()).device)
+        losses = [model.loss(batch, *model.draw_noise(batch)).item() for batch in mixtures.split(optim.batch)]
+        remixed = [remix_consistency(model, batch) for batch in mixtures.split(REMIXED_TOGETHER)]
+        return {"validation_loss": fmean(losses), "remix_consistency_db": fmean(remixed)}
+
+    return Job(
+        name="decomposition",
+        module=model,
+        draw=draw,
+        loss=lambda batch: model.loss(*batch),
+        validate=validate,
+        optim=optim,
+        steps=steps,
+        seed=params.seed,
+        identity={
+            "setting": setting.to_config(),
+            "latents": training.meta,
+            "round": turn,
+            "guidance": guidance,
+        },
+        cpu_bfloat16=True,
+        noise=lambda batch, progress: (batch[0], *model.draw_noise(batch[0], progress), *batch[1:]),
+    )
+
+
+def later(rows: list[dict], history: list[dict]) -> list[dict]:
+    """Rows of a training's history that count on from those of the trainings before it."""
+    before = history[-1] if history else {"step": 0, "seconds": 0.0}
+    return [row | {key: row[key] + before[key] for key in ("step", "seconds")} for row in rows]
+
+
+def train_rounds(
+    params: Params,
+    setting: Setting,
+    training: LatentStore,
+    validation: LatentStore,
+    codec: Codec,
+    segments: SegmentStore,
+    true_groups: np.ndarray | None = None,
+) -> tuple[list[Job], list[dict]]:
+    """All `rounds`, one after the other: their trainings, of which the last one's module counts, and the history.
+
+    Parameters
+    ----------
+    params, setting, training, validation, codec
+        Of the run.
+    segments
+        Those that `training` holds latents of.
+    true_groups : float16[segments, n, channels, frames], optional
+        For a study of what better guidance could reach, which is no unsupervised training: what guides the first
+        round in the place of what `pseudo_labels` finds.
+    """
+    device = default_device()
+    model: DecompositionModel | None = None
+    groups, guidance = (None, "blind") if true_groups is None else (true_groups, "true sources")
+    jobs: list[Job] = []
+    history: list[dict] = []
+    for turn in range(params.decomposition.rounds):
+        torch.manual_seed(params.seed)
+        last, model = model, setting.build()
+        if last is not None:
+            groups = own_estimates(last.cpu(), codec, segments)
+            last.to(device)
+        elif params.decomposition.guided and groups is None:
+            groups = pseudo_labels(params, training, model.power)
+        jobs.append(make_job(params, model, setting, training, validation, groups, turn, guidance))
+        fit_threads(model)
+        history += later(train(jobs[-1], device), history)
+    return jobs, history

@@ -1,0 +1,91 @@
+"""Crops of mixtures, remixes of their components, and how well a model finds components again in remixes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ucr.model.decomposition import DecompositionModel
+from ucr.training.latents import LatentStore
+
+REMIX_DB = 4.0
+TONE_POINTS = 7
+
+
+def draw_places(
+    store: LatentStore, rng: np.random.Generator, batch: int, length: int
+) -> list[tuple[int, slice]]:
+    """Random mixtures and random places in them: (index, frames) of each crop."""
+    items = rng.integers(len(store), size=batch)
+    starts = rng.integers(store.frames - length + 1, size=batch)
+    return [
+        (int(item), slice(int(start), int(start) + length)) for item, start in zip(items, starts, strict=True)
+    ]
+
+
+def crops(store: LatentStore, places: list[tuple[int, slice]]) -> Tensor:
+    """float32[batch, channels, length] of mixtures."""
+    return torch.from_numpy(np.stack([store.crop(i, at.start, at.stop - at.start) for i, at in places]))
+
+
+def remix(components: Tensor, power: float, equalise: float, rng: np.random.Generator) -> Tensor:
+    """Put components of different mixtures together, each at a level and with a tone of its own.
+
+    Parameters
+    ----------
+    components : float32[b, n, channels, frames]
+        Components as power-compressed magnitudes.
+    power
+        The compression exponent.
+    equalise
+        Standard deviation in dB of the tone's curve at each of `TONE_POINTS` places along the bands.
+    rng
+        Draws the levels, even in dB within `REMIX_DB` of the components' own, and the tones.
+
+    Returns
+    -------
+    float32[b, n, channels, frames]
+        Component i of an item is that of the item i places before.
+    """
+    batch, n, channels, _ = components.shape
+    levels = rng.uniform(-REMIX_DB, REMIX_DB, (batch, n, 1))
+    points = rng.normal(0, equalise, (batch, n, TONE_POINTS))
+    tones = functional.interpolate(
+        torch.from_numpy(points), channels, mode="linear", align_corners=True
+    ).numpy()
+    gains = 10 ** (power / 20 * (levels + tones - tones.mean(axis=2, keepdims=True)))
+    shifted = torch.stack([components[:, i].roll(i, 0) for i in range(n)], dim=1)
+    return shifted * torch.from_numpy(gains).float()[..., None]
+
+
+@torch.no_grad()
+def remix_consistency(model: DecompositionModel, mixtures: Tensor) -> float:
+    """How well a model finds its own components again when they are put together anew, in dB.
+
+    Mixtures are separated, component i of each is joined with the others of the mixtures before it, and
+    the result is separated again. No true source is needed. A model that gives everything to one
+    component, or the same to all, scores low.
+
+    Parameters
+    ----------
+    model
+        On the mixtures' device.
+    mixtures : float32[b, channels, frames]
+        Latents, of several songs.
+
+    Returns
+    -------
+    float
+        Ratio of a component's energy to that of the difference, for magnitudes (latents to the power
+        1/p); the mean over items of the worst component's.
+    """
+    parts = model.separate(mixtures, steps=1)
+    joined = torch.stack([parts[:, i].roll(i, 0) for i in range(parts.shape[1])], dim=1)
+    again = model.separate(model.reconstruct(joined), steps=1)
+    wanted, found = (x.clamp_min(0) ** (1 / model.power) if model.additive else x for x in (joined, again))
+    energy = wanted.square().sum(dim=(2, 3))
+    difference = (wanted - found).square().sum(dim=(2, 3))
+    ratios = 10 * torch.log10((energy + 1e-9) / (difference + 1e-9))
+    return ratios.min(dim=1).values.mean().item()
