@@ -15,6 +15,7 @@ import pandas as pd
 
 from ucr.foundation.errors import UserError
 
+ROOT = Path(__file__).resolve().parents[1]
 CODE = ["baselines", "eval", "pipelines", "ucr", "params.yaml"]
 LIBRARIES = ["demucs", "encodec", "librosa", "numpy", "pyrpca", "scikit-learn", "scipy", "soundfile", "torch"]
 # Scores that differ in one of these measure different things.
@@ -28,11 +29,9 @@ MUST_AGREE = {
 
 
 def code_version() -> dict[str, object]:
-    """Commit of the code in the current folder, `unknown` outside git, and whether tracked code differs from it."""
-    commit = _git("rev-parse", "HEAD")
-    changes = _git(
-        "status", "--porcelain", "--untracked-files=no", "--", *(path for path in CODE if Path(path).exists())
-    )
+    """Commit of this code, `unknown` outside git, and whether tracked code or `params.yaml` differs from it."""
+    commit = _git("rev-parse", "HEAD") if (ROOT / ".git").exists() else ""
+    changes = _git("status", "--porcelain", "--untracked-files=no", "--", *CODE) if commit else ""
     return {"commit": commit or "unknown", "uncommitted_changes": bool(changes)}
 
 
@@ -113,7 +112,7 @@ def _short(value: object) -> str:
 
 def _git(*arguments: str) -> str:
     try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=30)
+        result = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return "" if result.returncode else result.stdout.strip()

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from pipelines.separate import Work, make_work
+from tests.helpers import PARAMS, ROOT
 from ucr.data.segments import Cut, SegmentStore, SegmentWriter
 from ucr.data.slakh.read import Track
 from ucr.foundation.checkpoints import save_model
@@ -24,7 +25,6 @@ from ucr.foundation.files import read_audio, read_json
 from ucr.foundation.params import Params, check_params
 from ucr.methods.contract import Baseline, Meta, import_method, make_method
 
-ROOT = Path(__file__).resolve().parents[2]
 RATE, COUNT = 24000, 5
 
 FAULTY = """
@@ -59,7 +59,7 @@ def project(tmp_path: Path) -> Path:
         (tmp_path / package).symlink_to(ROOT / package)
     shutil.copytree(ROOT / "baselines", tmp_path / "baselines", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "baselines" / "faulty.py").write_text(FAULTY)
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = yaml.safe_load(PARAMS.read_text())
     values["methods"] = {name: {"needs": "segments"} for name in ("mixture", "irm", "faulty")} | {
         "ghost": {"needs": "segments"},
         "broken": {"needs": "segments"},
