@@ -1,4 +1,4 @@
-# make repro   every result with params.yaml; make repro PARAMS=params/smoke.yaml: with those differences from it
+# make repro   every result with params.yaml; make repro PARAMS=params/smoke.yaml: with those differences, in runs/smoke
 # make test    the fast tests
 # make check   these, the slow ones, the linter and the type checker
 # make audit   known vulnerabilities of the locked versions (needs the network)
@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: repro test slow lint check audit docs install
 
 repro: install
-	$(BIN)/python -m pipelines.preset $(PARAMS) -- $(BIN)/dvc repro
+	$(BIN)/python -m pipelines.preset $(PARAMS) -- dvc repro
 
 test: install
 	$(BIN)/python -m pytest -q -n auto --dist loadscope

@@ -1,9 +1,9 @@
 """Mean SI-SDR and SI-SIR of methods on a task's test split -> benchmarks/tasks.csv.
 
-    python -m benchmarks.tasks METHOD...
+    python -m pipelines.preset params/weights/TASK.yaml -- dvc repro segments
+    python -m pipelines.preset params/weights/TASK.yaml -- python -m benchmarks.tasks METHOD...
 
-The segments are those in `segments/`, which `python -m pipelines.preset params/weights/TASK.yaml -- dvc repro segments`
-makes for a task. Rows of other tasks stay in the table.
+The segments are those in `segments/` of the task's folder, `runs/TASK`. Rows of other tasks stay in the table.
 """
 
 from __future__ import annotations

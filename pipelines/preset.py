@@ -1,17 +1,16 @@
-"""Run a command with a params file laid over `params.yaml`: `python -m pipelines.preset FILE [-- COMMAND...]`.
+"""Run a command with the parameters of a file: `python -m pipelines.preset FILE [-- COMMAND...]`.
 
-With a command, `params.yaml` holds the merged parameters while it runs and is put back after, even if
-it is killed (then by the next call); before it, what a killed DVC left half-written is put right. Without,
-the merged parameters are kept, for a long run that is continued by hand with `dvc repro`. Of several at
-once in one folder, all but the first are refused.
+The file's values are laid over those of `params.yaml`, and the command runs in a folder of its own, `runs/NAME` (the
+file's name without its ending): a DVC project with those parameters and with its own results and lock file, which links
+to everything else of this one and shares its cache. So presets and this folder never touch each other's results, and
+several may run at once. The same call, or `dvc repro` in that folder, continues what was killed. With `params.yaml`
+as FILE the command runs here. Without a command the folder is made and its path printed.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
+import contextlib
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,66 +23,80 @@ from ucr.foundation.params import PARAMS_FILE, check_params
 from ucr.foundation.schema import merge, read_yaml
 from ucr.methods.registry import check_methods
 
-BACKUP = Path("runs/params.before-preset.yaml")
-LOCK = Path("runs/preset.lock")
-DVC_LOCK = Path("dvc.lock")
-DVC_RUNNING = Path(".dvc/tmp/rwlock")  # which processes use which files
+GRAPH = "dvc.yaml"
+LOCK = "dvc.lock"
+RUNS = Path("runs")
+REPORT = Path("reports/index.html")
 
 
-def _restore() -> None:
-    if BACKUP.is_file():
-        shutil.move(BACKUP, PARAMS_FILE)
+def workspace(name: str, values: dict) -> Path:
+    """Make or refresh `runs/NAME`, and return it."""
+    from dvc.repo import Repo  # slow to import
+
+    folder = RUNS / name
+    outputs = {Path(out) for stage in read_yaml(GRAPH)["stages"].values() for out in _outputs(stage)}
+    _link(Path(), folder, outputs | {Path(PARAMS_FILE), Path(LOCK), RUNS})
+    config = f"[core]\nno_scm = true\n[cache]\ndir = {Repo().cache.local_cache_dir}\n"
+    params = yaml.safe_dump(_reachable(values), sort_keys=False)
+    for path, text in ((".dvc/config.local", config), (PARAMS_FILE, params)):
+        with replacing(folder / path) as temporary:
+            temporary.write_text(text)
+    with contextlib.suppress(FileExistsError):
+        (folder / ".dvc/config").symlink_to("../../../.dvc/config")
+    return folder
 
 
-def _lock() -> int:
-    """Claim `params.yaml` for as long as this process, or one that is given the descriptor, lives."""
-    LOCK.parent.mkdir(exist_ok=True)
-    descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(
-            f"another run uses {PARAMS_FILE} of this folder: wait until it has ended, or run in a copy of the project"
-        ) from None
-    return descriptor
+def _outputs(stage: dict) -> list[str]:
+    """What a stage writes; of a template's outputs, the folder that holds them."""
+    body = stage.get("do", stage)
+    outs = [*body.get("outs", []), *body.get("metrics", [])]
+    return [(out if isinstance(out, str) else next(iter(out))).split("${")[0] for out in outs]
 
 
-def _mend_dvc() -> None:
-    """Delete what DVC was writing, in place, when it was killed, and could not read again.
+def _link(here: Path, there: Path, own: set[Path]) -> None:
+    """Link from `there` to what lies in `here`, but for hidden files and `own`; folders that hold `own` are made."""
+    there.mkdir(parents=True, exist_ok=True)
+    for link in there.iterdir():
+        if link.is_symlink() and not link.exists():
+            link.unlink()
+    for path in here.iterdir():
+        if path in own or (path.name.startswith(".") and path.name != ".dvcignore"):
+            continue
+        if any(path in each.parents for each in own):
+            _link(path, there / path.name, own)
+        else:
+            with contextlib.suppress(FileExistsError):
+                (there / path.name).symlink_to(os.path.relpath(path, there))
 
-    What had run it finds in its cache, but for the tables and the report, which are made again.
+
+def _reachable(value):
+    """Make paths that lead out of the project absolute; those in it are reached by the links."""
+    if isinstance(value, dict):
+        return {key: _reachable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_reachable(each) for each in value]
+    return os.path.abspath(value) if isinstance(value, str) and value.startswith("../") else value
+
+
+def _fix_lock_file(folder: Path) -> None:
+    """Put aside a lock file that was cut short: DVC writes it in place, so a kill may leave half of it.
+
+    What had run is found in the cache, but for the tables and the report, which are made again.
     """
-    if (
-        DVC_LOCK.is_file() and b"<<<<<<<" not in DVC_LOCK.read_bytes()
-    ):  # a conflict of git's is the user's to solve
-        from dvc.schema import COMPILED_LOCKFILE_SCHEMA  # slow to import
-        from dvc.utils.serialize import YAMLFileCorruptedError, load_yaml
-        from voluptuous import Invalid
+    from dvc.dvcfile import Lockfile
+    from dvc.exceptions import DvcException, PrettyDvcException
+    from dvc.repo import Repo
 
-        try:
-            COMPILED_LOCKFILE_SCHEMA(load_yaml(str(DVC_LOCK)))
-        except (Invalid, YAMLFileCorruptedError):
-            DVC_LOCK.unlink()
-            print(f"{DVC_LOCK} was cut short by a kill: DVC makes it anew from its cache", file=sys.stderr)
-    if DVC_RUNNING.is_file():
-        try:
-            json.loads(DVC_RUNNING.read_text())
-        except ValueError:
-            DVC_RUNNING.unlink()
-
-
-def _usage() -> None:
-    print("usage: python -m pipelines.preset FILE [-- COMMAND...]", file=sys.stderr)
-    raise SystemExit(2)
-
-
-def _run(run: list[str], lock: int) -> int:
-    """The command's exit code; it holds the lock too, should this process be killed."""
-    _mend_dvc()
+    path = folder.absolute() / LOCK
     try:
-        return subprocess.run(run, pass_fds=[lock]).returncode
-    except FileNotFoundError:
-        raise UserError(f"{run[0]} does not exist: name a command that does") from None
+        with Repo(folder) as repo, repo.lock:
+            try:
+                Lockfile(repo, str(path)).load()
+            except PrettyDvcException:
+                path.replace(f"{path}.damaged")
+                print(f"{path} can't be read and is now {path}.damaged: DVC makes it again", file=sys.stderr)
+    except DvcException as error:
+        raise UserError(f"DVC can't work in {folder.absolute()}: {error}") from None
 
 
 @command
@@ -93,34 +106,26 @@ def main() -> None:
         print(__doc__)
         return
     if not arguments or (len(arguments) > 1 and (arguments[1] != "--" or len(arguments) == 2)):
-        _usage()
+        print("usage: python -m pipelines.preset FILE [-- COMMAND...]", file=sys.stderr)
+        raise SystemExit(2)
     file, run = arguments[0], arguments[2:]
-    lock = _lock()
-    _restore()
     base = read_yaml(PARAMS_FILE)
-    merged = base if Path(file).resolve() == Path(PARAMS_FILE).resolve() else merge(base, read_yaml(file))
-    params = check_params(merged, file)
+    here = Path(file).resolve() == Path(PARAMS_FILE).resolve()
+    values = base if here else merge(base, read_yaml(file))
+    params = check_params(values, file)
     check_methods(params)
     if left_out := [name for name in base.get("methods", {}) if name not in params.methods]:
         print(f"{file} leaves out the methods {', '.join(left_out)}", file=sys.stderr)
-    if merged == base:
-        if run:
-            raise SystemExit(_run(run, lock))
-        return
-    if run:
-        with replacing(BACKUP) as temporary:
-            shutil.copy(PARAMS_FILE, temporary)
-    with replacing(PARAMS_FILE) as temporary:
-        temporary.write_text(
-            f"# params.yaml with {file} laid over it\n{yaml.safe_dump(merged, sort_keys=False)}"
-        )
+    folder = Path() if here else workspace(Path(file).stem, values)
     if not run:
+        print(folder)
         return
+    _fix_lock_file(folder)
     try:
-        code = _run(run, lock)
-    finally:
-        _restore()
-        print(f"{PARAMS_FILE} is as it was before {file}", file=sys.stderr)
+        code = subprocess.run(run, cwd=folder).returncode
+    except FileNotFoundError:
+        raise UserError(f"{run[0]} does not exist: name a command that does") from None
+    print(f"results are in {folder.absolute()}, the report is {REPORT}", file=sys.stderr)
     raise SystemExit(code)
 
 

@@ -11,7 +11,8 @@ import pytest
 import soundfile
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.helpers import PARAMS, ROOT
+
 os.environ["OMP_NUM_THREADS"] = "1"  # there is a process of pytest for every core
 
 
@@ -46,7 +47,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
     """A folder to run stages in, with the default parameters changed as told: `project(data={"name": ...})`."""
 
     def make(**changes) -> Path:
-        values = yaml.safe_load((ROOT / "params.yaml").read_text())
+        values = yaml.safe_load(PARAMS.read_text())
         for section, change in changes.items():
             values[section] = values[section] | change if isinstance(change, dict) else change
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))

@@ -1,4 +1,4 @@
-"""What the contract tests need to build a method: its options and, for trained ones, tiny random weights."""
+"""Methods to test, built once a session."""
 
 from __future__ import annotations
 
@@ -7,56 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from ucr.codecs import make_codec
-from ucr.foundation.checkpoints import save_model
-from ucr.foundation.files import write_json
+from tests.baselines import helpers
+from tests.baselines.helpers import QUICK_OPTIONS, TINY_WEIGHTS
+from tests.helpers import PARAMS
 from ucr.foundation.params import Params, load_params
 from ucr.methods.contract import Baseline
 from ucr.methods.registry import find, make_method
-from ucr.model.decomposition import Setting
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def random_network(name: str, **sizes) -> Callable[[Path, Params], None]:
-    """What writes weights of a supervised method's network of these sizes, as they are before training."""
-
-    def write(folder: Path, params: Params) -> None:
-        torch.manual_seed(0)
-        network = find(name).method.make_network(2, params.segments.sample_rate, **sizes)
-        config = {"method": name, "sources": params.sources, "sample_rate": params.segments.sample_rate}
-        save_model(folder, network, config | {"network": sizes}, {})
-
-    return write
-
-
-# THE HOOK for methods that need trained weights: name -> function(folder, params) that writes tiny,
-# randomly initialised weights into `folder`, for two sources. Without an entry, a trained method's
-# contract tests are skipped.
-TINY_WEIGHTS: dict[str, Callable[[Path, Params], None]] = {
-    "ucr": lambda folder, params: tiny_decomposition(folder, params),
-    "ucr_masked": lambda folder, params: tiny_decomposition(folder, params),
-    "ucr_pretrained": lambda folder, params: tiny_decomposition(folder / params.task, params),
-    "ucr_adapted": lambda folder, params: tiny_decomposition(folder / params.task, params),
-    "demucs": random_network("demucs", channels=4, depth=2, lstm_layers=1, resample=False),
-    "htdemucs": random_network("htdemucs", channels=8, nfft=2048, t_layers=1, t_heads=2, bottom_channels=8),
-    "conv_tasnet": random_network("conv_tasnet", N=16, L=32, B=8, H=16, Sc=8, P=3, X=2, R=1),
-}
-
-# Options that make a method quick enough to test; `{}` elsewhere.
-QUICK_OPTIONS: dict[str, dict] = {
-    "ucr": {"steps": 2},
-    "ucr_masked": {"steps": 2},
-    "ucr_pretrained": {"steps": 2},
-    "ucr_adapted": {"steps": 2},
-}
 
 
 @pytest.fixture(scope="session")
 def params() -> Params:
-    return load_params(ROOT / "params.yaml")
+    return load_params(PARAMS)
 
 
 @pytest.fixture(scope="session")
@@ -76,11 +38,11 @@ def build(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         if find(name).meta.weights != "none":
             if name not in TINY_WEIGHTS:
                 pytest.skip(
-                    f"no tiny weights for {name}: add them to TINY_WEIGHTS in tests/baselines/conftest.py"
+                    f"no tiny weights for {name}: add them to TINY_WEIGHTS in tests/baselines/helpers.py"
                 )
             TINY_WEIGHTS[name](needs, params)
         if name == "codec_oracle":
-            describe_codec(needs, params)
+            helpers.describe_codec(needs, params)
         methods[name] = make_method(name, QUICK_OPTIONS.get(name, {}))[1]
         methods[name].load(needs, params.sources)
         return methods[name]
@@ -91,50 +53,4 @@ def build(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 @pytest.fixture(scope="session")
 def pretend_music() -> Callable[..., np.ndarray]:
     """(n_sources, n_samples) -> sources that differ as instruments do: decaying noise, and plucked tones."""
-    return _pretend_music
-
-
-def _pretend_music(n_sources: int, n_samples: int, sample_rate: int = 24000) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    time = np.arange(n_samples) / sample_rate
-    drums = rng.standard_normal(n_samples) * np.exp(-20 * (time % 0.5))
-    sources = [0.2 * drums]
-    for voice in range(1, n_sources):
-        pitch = 55.0 * voice * 2 ** (rng.integers(0, 12, size=len(time) // 12000 + 1) / 12)
-        phase = 2 * np.pi * np.cumsum(pitch[np.arange(n_samples) // 12000]) / sample_rate
-        tone = sum(np.sin(k * phase) / k for k in range(1, 6))
-        sources.append(0.3 * tone * np.exp(-2 * (time % 0.5)))
-    return np.stack(sources).astype(np.float32)
-
-
-def tiny_decomposition(folder: Path, params: Params) -> None:
-    """Write a small random decomposition model of the run's codec and sources."""
-    codec = make_codec(params.codec, params.segments.sample_rate)
-    decomposition = params.decomposition.model_dump()
-    decomposition["encoder"]["channels"] = [8, 1]
-    decomposition["denoiser"] |= {
-        "channels": [16, 16],
-        "kernels": [3, 3],
-        "strides": [2, 2],
-        "attention": [False, True],
-    }
-    setting = Setting(
-        sources=params.sources,
-        sample_rate=codec.sample_rate,
-        codec=params.codec.model_dump(),
-        codec_fingerprint=codec.fingerprint,
-        channels=codec.channels,
-        frame_rate=codec.frame_rate,
-        mean=0.0,
-        std=1.0,
-        params=decomposition,
-    )
-    torch.manual_seed(0)
-    save_model(folder, setting.build(), setting.to_config(), {"what": "random weights"})
-
-
-def describe_codec(folder: Path, params: Params) -> None:
-    """Write what the stage `latents` says of the run's codec."""
-    codec = make_codec(params.codec, params.segments.sample_rate)
-    described = {"codec": params.codec.model_dump(), "fingerprint": codec.fingerprint}
-    write_json(folder / "latents.json", described | {"sample_rate": codec.sample_rate})
+    return helpers.pretend_music

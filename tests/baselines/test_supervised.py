@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from baselines._shared.supervised import in_chunks
 from baselines.conv_tasnet import ConvTasNet
+from tests.helpers import ROOT
 from ucr.foundation.errors import UserError
 from ucr.foundation.schema import read_yaml
 from ucr.methods.registry import find, make_method
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["demucs", "htdemucs", "conv_tasnet"]
 
 

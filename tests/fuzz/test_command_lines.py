@@ -28,9 +28,10 @@ import baselines
 import ucr.foundation.workers
 from eval.__main__ import main as evaluate
 from pipelines import data, preset, references, segments, separate
-from tests.baselines.conftest import TINY_WEIGHTS
+from tests.baselines.helpers import TINY_WEIGHTS
 from tests.fuzz.harness import PICKLE, YAML_BOMB, Ended, holds_up
 from tests.fuzz.mutations import byte_edits, spoil_bytes, spoil_values, value_edits
+from tests.helpers import PARAMS, ROOT
 from ucr.foundation.params import load_params
 from ucr.methods import contract as base
 from ucr.program.cli import main as program
@@ -44,7 +45,6 @@ for lazy in (
     "eval.tables",
 ):
     importlib.import_module(lazy)  # once here, not in every fork
-ROOT = Path(__file__).resolve().parents[2]
 RATE = 24000
 SEPARATE = ["separate", "song.wav", "-o", "out", "--method"]
 
@@ -85,7 +85,7 @@ TARGETS = {
     "metadata": Target("set/train/Track00001/metadata.yaml", in_process(segments.main), [], {"segments", "runs"}),
     "stem": Target("set/train/Track00001/stems/S00.flac", in_process(segments.main), [], {"segments", "runs"}, 2),
     "params": Target("params.yaml", in_process(segments.main), [], {"segments", "runs"}),
-    "preset": Target("preset.yaml", preset.main, ["preset.yaml"], {"params.yaml", "runs"}),
+    "preset": Target("preset.yaml", preset.main, ["preset.yaml"], {"runs"}),
     "dataset": Target("data/dataset.json", in_process(segments.main), [], {"segments", "runs"}),
     "description": Target("segments/segments.json", references.main, [], {"references"}),
     "lmdb": Target("segments/test.lmdb", in_process(separate.main), ["mixture"], {"estimates"}, 1),
@@ -126,13 +126,16 @@ def whole(tmp_path_factory, request):
             f"S{i:02d}": {"inst_class": c, "audio_rendered": True} for i, c in enumerate(("Drums", "Bass"))
         }
         (stems.parent / "metadata.yaml").write_text(yaml.safe_dump({"stems": entries}))
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = yaml.safe_load(PARAMS.read_text())
     values["segments"]["seconds"] = 1.0
     values["data"] |= {"name": "midi", "path": "midi"}
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     (folder / "preset.yaml").write_text(
         (ROOT / "params/smoke.yaml").read_text().replace("ucr/weights", "decomposition")
     )
+    (folder / ".dvc").mkdir()
+    for file in ("dvc.yaml", ".dvc/config"):
+        shutil.copy(ROOT / file, folder / file)
     (folder / "data").mkdir()
     described = {"name": "slakh2100", "root": "set", "fingerprint": "0", "tracks": {}}
     (folder / "data" / "dataset.json").write_text(json.dumps(described))

@@ -2,8 +2,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.ucr.program.conftest import ROOT, with_prior  # noqa: F401
-from ucr.weights import FOLDER
+from tests.helpers import ROOT
 
 PATH = ROOT / "notebooks" / "inference.ipynb"
 
@@ -20,12 +19,8 @@ def test_the_notebook_is_kept_without_outputs(notebook):
 
 
 @pytest.mark.slow
-def test_the_notebook_runs(notebook, with_prior, monkeypatch):  # noqa: F811
+def test_the_notebook_runs(notebook, with_prior, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    if not (FOLDER / "drums+bass" / "prior").is_dir():  # none ships: with one as it is before training
-        place = f"pathlib.Path({str(with_prior.parent)!r})"
-        lines = f"import pathlib, ucr.program.shipped\nucr.program.shipped.FOLDER = {place}"
-        notebook.cells.insert(0, nbformat.v4.new_code_cell(lines))
     NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(ROOT)}}).execute()
     shown = [output.data for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
     assert sum("image/png" in data for data in shown) == 5

@@ -31,7 +31,8 @@ import lmdb
 import pandas as pd
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.helpers import ROOT
+
 MEASURED = ["seconds", "loader_share"]  # columns and keys that no two runs share
 BEGUN = "Running stage"
 GONE_AFTER = 3000  # hundredths of a second
@@ -155,7 +156,7 @@ def _torture(stage: str, outputs: list[Path], folder: Path, instants: Iterator[f
         hit += killed(again, folder, lasts * next(instants), BEGUN) == math.inf
         run(again, folder)
         other |= set(differences(before, found()))
-    kept = {path.name for path in folder.glob("runs/*")} - {"preset.lock"}
+    kept = {path.name for path in folder.glob("runs/*")}
     result = f"OTHER OUTPUTS: {', '.join(sorted(other))}" if other else "the same outputs"
     print(
         f"{stage}: {hit} of {kills} kills hit it in {lasts:.0f} s; {result}; kept in runs/: {kept or 'nothing'}",
@@ -182,7 +183,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         copy_project(folder)
-        run([sys.executable, "-m", "pipelines.preset", chosen.params], folder)
+        folder /= run([sys.executable, "-m", "pipelines.preset", chosen.params], folder).strip()
         run([*REPRO, *(chosen.stage or [])], folder)
         outputs = _outputs(folder)
         same = [

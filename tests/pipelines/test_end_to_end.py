@@ -29,12 +29,12 @@ def run(folder, *command, check=True):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """The smoke run; what `.ci/run` ran of it just before, with this code, comes from the DVC cache that it names."""
+    """The smoke run's folder; what `.ci/run` ran of it just before, with this code, comes from the cache it names."""
     folder = tmp_path_factory.mktemp("project")
     copy_project(folder)
     if "SMOKE_CACHE" in os.environ:
         shutil.copytree(os.environ["SMOKE_CACHE"], folder / ".dvc/cache")
-    run(folder, sys.executable, "-m", "pipelines.preset", "params/smoke.yaml")
+    folder /= run(folder, sys.executable, "-m", "pipelines.preset", "params/smoke.yaml").stdout.strip()
     run(folder, "dvc", "repro")
     return folder
 

@@ -12,6 +12,7 @@ import soundfile
 
 from eval.generation import NEARER, NEAREST, REFERENCE
 from pipelines import generate, score_generation
+from tests.helpers import PARAMS
 from tests.pipelines.test_latents_stage import RATE, make_segments
 from tests.ucr.model.test_recomposition import save
 from ucr.data.segments import SegmentStore
@@ -44,7 +45,7 @@ def made(tmp_path_factory):
 def write_params(folder: Path, patch: pytest.MonkeyPatch, **changes) -> None:
     import yaml
 
-    values = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
+    values = yaml.safe_load(PARAMS.read_text())
     values["generation"] |= GENERATION | changes
     values["codec"] |= {"bands": 16}
     values["segments"] |= {"seconds": SECONDS}

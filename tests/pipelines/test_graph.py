@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.helpers import ROOT
 from ucr.foundation.params import TRAINED_CODEC, check_params
 
-ROOT = Path(__file__).resolve().parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 PACKAGES = ("baselines", "eval", "pipelines", "ucr")

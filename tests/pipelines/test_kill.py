@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.pipelines.kill import ROOT, contents, differences, killed
+from tests.helpers import PARAMS, ROOT
+from tests.pipelines.kill import contents, differences, killed
 
 SMALL = {
     "channels": [8, 8],
@@ -30,7 +31,7 @@ STAGES = {
 @pytest.fixture
 def tiny(project, monkeypatch):
     """A folder to run stages in as in the project itself, with parameters that take seconds."""
-    decomposition = yaml.safe_load((ROOT / "params.yaml").read_text())["decomposition"]
+    decomposition = yaml.safe_load(PARAMS.read_text())["decomposition"]
     optim = {"steps": 12, "batch": 2, "crop": 16, "warmup": 1, "validate_every": 3}
     decomposition |= {
         "encoder": {"channels": [8, 4], "kernel": 3, "pool": 1},

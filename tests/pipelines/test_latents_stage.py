@@ -17,11 +17,11 @@ import torch
 import yaml
 
 from pipelines.latents import main
+from tests.helpers import PARAMS, ROOT
 from ucr.codecs.mel import MelCodec
 from ucr.data.segments import SegmentStore
 from ucr.training.latents import LatentStore
 
-ROOT = Path(__file__).resolve().parents[2]
 RATE = 24000
 
 
@@ -43,7 +43,7 @@ def make_segments(folder: Path, counts: dict[str, int], n_samples: int = RATE //
 
 
 def make_project(folder: Path, counts: dict[str, int], **codec) -> Path:
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = yaml.safe_load(PARAMS.read_text())
     params["codec"] |= codec
     if params["codec"]["name"] != "mel":
         params["decomposition"] |= {"composition": "mean", "guided": 0.0}

@@ -23,11 +23,10 @@ from pipelines import (
     train_decomposition,
     train_prior,
 )
-from pipelines.preset import merge
+from tests.helpers import PARAMS, ROOT
 from ucr.foundation.files import read_json
-from ucr.foundation.schema import read_yaml
+from ucr.foundation.schema import merge, read_yaml
 
-ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ["drums", "bass", "piano"]
 METHODS = {
     "mixture": {"needs": "segments"},
@@ -49,7 +48,7 @@ def test_the_papers_setting_runs_for_three_sources(tmp_path, monkeypatch, make_t
             tmp_path / "slakh2100_flac_redux" / split / f"Track{number:05d}", stems, 44100, seconds=2.5
         )
     write_encodec(tmp_path / "encodec.safetensors")
-    paper = merge(read_yaml(ROOT / "params.yaml"), read_yaml(ROOT / "params" / "paper.yaml"))
+    paper = merge(read_yaml(PARAMS), read_yaml(ROOT / "params" / "paper.yaml"))
     small = {
         "sources": SOURCES,
         "segments": {"seconds": 2.0},

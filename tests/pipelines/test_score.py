@@ -15,12 +15,13 @@ import yaml
 from eval.folders import COLUMNS
 from pipelines.score import score
 from pipelines.tables import make
+from tests.helpers import PARAMS
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import write_audio, write_json
 from ucr.foundation.hashes import files_hash
 from ucr.foundation.params import Params, check_params
+from ucr.foundation.provenance import code_version
 
-ROOT = Path(__file__).resolve().parents[2]
 RATE, SAMPLES = 4000, 3000
 MACHINE = {"cpu": "a", "cores": 1, "memory_gb": 1}
 COST = {"machine": MACHINE, "device": "cpu", "threads": 1, "libraries": {"torch": "2"}, "failed": ""}
@@ -29,7 +30,7 @@ NAMES = [f"Track0000{track}_{i}" for track in (1, 2) for i in (0, 1)]
 
 @pytest.fixture
 def params() -> Params:
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = yaml.safe_load(PARAMS.read_text())
     values["methods"] = {"irm": {"needs": "segments"}, "hpss": {"needs": "segments"}}
     values["scores"] = {"window": 0.5, "hop": 0.25, "bootstrap": 100}
     return check_params(values)
@@ -136,7 +137,7 @@ def test_provenance_says_where_the_scores_come_from(project, params):
     found = json.loads(Path("scores/irm/provenance.json").read_text())
     assert found["data"] == "5e6" * 20
     assert found["protocol"] == {"version": 1, "window": 0.5, "hop": 0.25}
-    assert found["code"]["commit"] == "unknown"  # no git here
+    assert found["code"] == code_version()
     assert len(found["weights"]) == len(found["references"]) == len(found["params"]["hash"]) == 64
     assert list(found["params"]["values"]["methods"]) == ["irm"]
     assert {"python", "numpy", "scipy"} <= found["libraries"].keys()

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from tests.helpers import PARAMS, ROOT
 from ucr.data.segments import Cut, SegmentStore, SegmentWriter
 from ucr.data.slakh.read import Track
 from ucr.foundation.checkpoints import save_model
@@ -25,7 +26,6 @@ from ucr.methods.contract import Baseline, Meta
 from ucr.methods.registry import find, make_method
 from ucr.methods.running import MethodRun, open_run
 
-ROOT = Path(__file__).resolve().parents[2]
 RATE, COUNT = 24000, 5
 
 FAULTY = """
@@ -59,7 +59,7 @@ def project(tmp_path: Path) -> Path:
         (tmp_path / package).symlink_to(ROOT / package)
     shutil.copytree(ROOT / "baselines", tmp_path / "baselines", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "baselines" / "faulty.py").write_text(FAULTY)
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = yaml.safe_load(PARAMS.read_text())
     values["methods"] = {name: {"needs": "segments"} for name in ("mixture", "irm", "faulty")} | {
         "ghost": {"needs": "segments"},
         "broken": {"needs": "segments"},

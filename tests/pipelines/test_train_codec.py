@@ -10,16 +10,15 @@ import pytest
 import yaml
 
 from pipelines import latents, train_codec
-from pipelines.preset import merge
 from pipelines.train_codec import draw_crops
+from tests.helpers import PARAMS, ROOT
 from ucr.codecs import make_codec
 from ucr.data.segments import Cut, SegmentStore, SegmentWriter
 from ucr.data.slakh.read import Track
 from ucr.foundation.files import read_json
 from ucr.foundation.params import load_params
-from ucr.foundation.schema import read_yaml
+from ucr.foundation.schema import merge, read_yaml
 
-ROOT = Path(__file__).resolve().parents[2]
 RATE, COUNT = 24000, 3
 SETTING = {
     "filters": 4,
@@ -40,7 +39,7 @@ SETTING = {
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with 3 segments of half a second a split: each source is one tone, with random phase."""
-    preset = merge(read_yaml(ROOT / "params.yaml"), read_yaml(ROOT / "params" / "encodec_mini.yaml"))
+    preset = merge(read_yaml(PARAMS), read_yaml(ROOT / "params" / "encodec_mini.yaml"))
     values = merge(preset, {"codec_training": {"encodec_mini": SETTING}})
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     rng, time = np.random.default_rng(0), np.arange(RATE // 2) / RATE

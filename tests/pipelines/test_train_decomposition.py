@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from pipelines import data, latents, segments, train_decomposition
-from pipelines.preset import merge
-from pipelines.train_decomposition import REMIX_DB, guess_again, remix, remix_consistency
-from tests.conftest import ROOT
+from tests.helpers import PARAMS
 from ucr.data.segments import SegmentStore
 from ucr.foundation.params import check_params, load_params
-from ucr.foundation.schema import read_yaml
+from ucr.foundation.schema import merge, read_yaml
 from ucr.model.decomposition import load_decomposition
+from ucr.training.decomposition import own_estimates
+from ucr.training.remixes import REMIX_DB, remix, remix_consistency
 
 
 class Splitter:
@@ -68,7 +68,7 @@ def test_a_remix_changes_the_tone_of_every_component_and_keeps_its_envelope():
 def test_a_second_round_is_guided_by_the_first(project):
     tiny = {"channels": [16], "kernels": [3], "strides": [1], "attention": [False], "dropout": 0.0}
     optim = {"steps": 2, "batch": 2, "validate_every": 1}
-    values = load_params(ROOT / "params.yaml").decomposition.model_dump()
+    values = load_params(PARAMS).decomposition.model_dump()
     decomposition = values | {"rounds": 2, "denoiser": tiny, "optim": values["optim"] | optim}
     tracks = {"train": 3, "validation": 1, "test": 1}
     folder = project(data={"tracks": tracks, "seconds": 10.0}, decomposition=decomposition)
@@ -82,7 +82,7 @@ def test_a_second_round_is_guided_by_the_first(project):
     model, setting, _ = load_decomposition(folder / "models/decomposition")
     store = SegmentStore("segments", "train")
     codec = setting.make_codec(folder / "models/decomposition", torch.device("cpu"))
-    guesses = torch.from_numpy(guess_again(model, codec, store)).float()
+    guesses = torch.from_numpy(own_estimates(model, codec, store)).float()
     mixtures = codec.encode(torch.from_numpy(np.stack([each.mixture for each in store])))
     assert guesses.shape == (len(store), 2, *mixtures.shape[1:])
     assert (model.compose(guesses) - mixtures).norm() < 0.2 * mixtures.norm()
@@ -108,9 +108,7 @@ def test_the_grouping_is_told_the_songs_and_how_to_cluster(monkeypatch):
 
     monkeypatch.setattr(train_decomposition, "group", group)
     params = check_params(
-        merge(
-            read_yaml(ROOT / "params.yaml"), {"seed": 7, "decomposition": {"grouping": {"within": "split"}}}
-        )
+        merge(read_yaml(PARAMS), {"seed": 7, "decomposition": {"grouping": {"within": "split"}}})
     )
     train_decomposition.guess(params, Mixtures(), 0.5)
     assert told["songs"] == ["Track00001", "Track00001", "Track00002"]

@@ -13,13 +13,13 @@ import pytest
 import yaml
 
 from pipelines.train_supervised import GAINS, remixed, true_crops
+from tests.helpers import PARAMS, ROOT
 from ucr.data.segments import Cut, SegmentStore, SegmentWriter
 from ucr.data.slakh.read import Track
 from ucr.foundation.files import read_json
 from ucr.foundation.params import check_params
 from ucr.methods.registry import make_method
 
-ROOT = Path(__file__).resolve().parents[2]
 RATE, COUNT = 24000, 6
 
 
@@ -27,7 +27,7 @@ RATE, COUNT = 24000, 6
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with 6 segments of a second a split: drums constant and positive, bass a ramp times a constant."""
     folder = tmp_path_factory.mktemp("project")
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = yaml.safe_load(PARAMS.read_text())
     optim = {**values["supervised"]["conv_tasnet"]["optim"], "steps": 4, "batch": 2, "crop": 6000}
     network = {"N": 8, "L": 16, "B": 8, "H": 8, "Sc": 8, "P": 3, "X": 2, "R": 1}
     values["supervised"] = {

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import METHODS, ROOT, make_examples, make_hostile, with_report
 from PIL import Image
 
 from pipelines.report import make_report
+from tests.helpers import ROOT
+from tests.reports.helpers import METHODS, make_examples, make_hostile, with_report
 
 pytest.importorskip("playwright", reason="Playwright is absent: pip install -e .[test]")
 from screenshot import CHROMIUM, chromium

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from conftest import RATE, make_sources
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,6 +20,7 @@ from eval.report.listening import (
     read_estimates,
     spectrogram,
 )
+from tests.reports.helpers import RATE, make_sources
 from ucr.foundation.files import write_audio
 
 

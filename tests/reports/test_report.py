@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import HOSTILE, METHODS, ROOT, make_examples, make_hostile, with_report, with_segments
 
 from eval.report.page import embed
 from pipelines.report import make_report
+from tests.helpers import ROOT
+from tests.reports.helpers import HOSTILE, METHODS, make_examples, make_hostile, with_report, with_segments
 from ucr.foundation.errors import UserError
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "path"}

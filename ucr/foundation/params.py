@@ -195,8 +195,9 @@ class UNetParams(Section):
 class IadbParams(Section):
     """Iterative alpha-(de)blending: `c` predicts the clean latent, `d` its difference from the noise.
 
-    `alpha_zero_share` of the training draws have alpha = 0 (pure noise in); the rest are uniform. For the
-    `alpha_zero_first` share of the training, from its start, all of them have alpha = 0.
+    `alpha_zero_share` of the training draws have alpha = 0 (pure noise in); the rest are uniform. A parameter of
+    the study alone (`benchmarks/ablation.yaml`): for the `alpha_zero_first` share of the training, from its start, all
+    of them have alpha = 0.
     """
 
     variant: Literal["c", "d"]
@@ -205,9 +206,9 @@ class IadbParams(Section):
 
 
 class GroupingParams(Section):
-    """What tells struck sounds from others: median `filters`, `clusters` of spectra or the mean of `both`. And where
-    the spectra of the others cluster: `within` each `song` or a whole `split`, by timbre alone or, with `height`, by
-    how high they lie too."""
+    """Where the spectra of sounds that are not percussive cluster: `within` each `song` or a whole `split`, by timbre
+    alone or, with `height`, by how high they lie too. A parameter of the study alone (`benchmarks/ablation.yaml`):
+    `cues`, which tell percussive sounds from others: median `filters`, `clusters` of spectra or the mean of `both`."""
 
     cues: Literal["filters", "clusters", "both"] = "both"
     within: Literal["song", "split"] = "song"
@@ -218,12 +219,14 @@ class DecompositionParams(Section):
     """The decomposition model.
 
     `composition` joins the components' outputs into the mixture. `normalise` brings latents to one
-    scale: by the `dataset`'s statistics, by each mixture's own `level`, or not at all (`none`, the
-    paper's). For the `guided` share of the training, from its start, components are also drawn to a blind
-    `grouping` of the mixture (`ucr.training.grouping`), and a share `remix` of its crops puts such components of
-    different mixtures together, their tones changed by `equalise` dB (a standard deviation); 0, the
-    paper's, is composition alone. Of several `rounds` each trains anew, and from the second on what the last
-    round's model makes of the mixtures, refined as `ucr_adapted` does, takes the grouping's place.
+    scale: by each mixture's own `level`, or not at all (`none`, the paper's). For the `guided` share of the
+    training, from its start, components are also drawn to a blind `grouping` of the mixture
+    (`ucr.training.grouping`), and a share `remix` of its crops puts such components of different mixtures together, their tones changed by
+    `equalise` dB (a standard deviation); 0, the paper's, is composition alone.
+
+    Parameters of the study alone (`benchmarks/ablation.yaml`): `normalise` by the `dataset`'s statistics, and
+    `rounds`, of which each trains anew, and from the second on what the last round's model makes of the mixtures,
+    refined as `ucr_adapted` does, takes the grouping's place.
     """
 
     composition: Literal["mean", "magnitude_sum"]

@@ -8,16 +8,15 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 CODE = ["baselines", "eval", "pipelines", "ucr", "params.yaml"]
 LIBRARIES = ["demucs", "encodec", "librosa", "numpy", "pyrpca", "scikit-learn", "scipy", "soundfile", "torch"]
 
 
 def code_version() -> dict[str, object]:
-    """Commit of the code in the current folder, `unknown` outside git, and whether tracked code differs from it."""
-    commit = git("rev-parse", "HEAD")
-    changes = git(
-        "status", "--porcelain", "--untracked-files=no", "--", *(path for path in CODE if Path(path).exists())
-    )
+    """Commit of this code, `unknown` outside git, and whether tracked code or `params.yaml` differs from it."""
+    commit = git("rev-parse", "HEAD") if (ROOT / ".git").exists() else ""
+    changes = git("status", "--porcelain", "--untracked-files=no", "--", *CODE) if commit else ""
     return {"commit": commit or "unknown", "uncommitted_changes": bool(changes)}
 
 
@@ -42,9 +41,9 @@ def machine() -> dict[str, object]:
 
 
 def git(*arguments: str) -> str:
-    """What a git command prints in the current folder, stripped; empty where it fails or there is no git."""
+    """What a git command prints about this code, stripped; empty where it fails or there is no git."""
     try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=30)
+        result = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return "" if result.returncode else result.stdout.strip()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import yaml
 
 from eval.report.published import read_published
 from eval.tables import TABLE_METRICS
+from tests.helpers import ROOT
 from ucr.foundation.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[3]
 FILE = ROOT / "reports" / "published.yaml"
 
 

@@ -6,14 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.helpers import ROOT
 from ucr.foundation.errors import UserError
 from ucr.foundation.workers import in_workers
 
-ROOT = Path(__file__).resolve().parents[3]
 MISTAKES = {
     "user": UserError("S01.flac is damaged"),
     "disk": OSError(28, "No space left on device", "S01.flac"),

@@ -1,14 +1,10 @@
-from pathlib import Path
-
 import pytest
 import torch
 
-from pipelines.preset import merge
+from tests.helpers import PARAMS, ROOT
 from ucr.foundation.params import UNetParams, check_params
-from ucr.foundation.schema import read_yaml
+from ucr.foundation.schema import merge, read_yaml
 from ucr.model.networks import Encoder, UNet
-
-ROOT = Path(__file__).resolve().parents[3]
 
 SMALL = UNetParams(channels=[16, 32], kernels=[3, 3], strides=[2, 3], attention=[False, True], dropout=0.0)
 
@@ -18,7 +14,7 @@ def millions(*modules):
 
 
 def test_the_papers_setting_has_the_papers_sizes():
-    values = merge(read_yaml(ROOT / "params.yaml"), read_yaml(ROOT / "params" / "paper.yaml"))
+    values = merge(read_yaml(PARAMS), read_yaml(ROOT / "params" / "paper.yaml"))
     paper = check_params(values).decomposition
     encoders = [Encoder(128, paper.encoder) for _ in range(2)]
     assert millions(*encoders) == pytest.approx(5.81, abs=0.005)

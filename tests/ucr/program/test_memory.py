@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.ucr.program.conftest import ROOT
+from tests.helpers import ROOT
 
 CODE = """
 import json, sys, ucr

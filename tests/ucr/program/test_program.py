@@ -11,7 +11,8 @@ import pytest
 import soundfile
 
 import ucr
-from tests.ucr.program.conftest import ROOT, make_song
+from tests.helpers import PARAMS, ROOT
+from tests.ucr.program.helpers import make_song
 from ucr.program import cards, shipped
 from ucr.program.cli import main
 
@@ -82,10 +83,10 @@ def test_stems_are_called_what_the_card_calls_the_components(with_prior, song, t
 
 
 def test_a_supervised_method_names_its_stems_and_needs_its_weights(tmp_path, song, capsys):
-    from tests.baselines.conftest import TINY_WEIGHTS
+    from tests.baselines.helpers import TINY_WEIGHTS
     from ucr.foundation.params import load_params
 
-    TINY_WEIGHTS["conv_tasnet"](tmp_path / "weights", load_params(ROOT / "params.yaml"))
+    TINY_WEIGHTS["conv_tasnet"](tmp_path / "weights", load_params(PARAMS))
     arguments = ["separate", song, "-o", tmp_path / "stems", "--method", "conv_tasnet"]
     assert run(*arguments) == 1
     assert "conv_tasnet needs weights, which don't ship" in capsys.readouterr().err

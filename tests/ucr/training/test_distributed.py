@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.helpers import ROOT
 from ucr.foundation.checkpoints import load_tensors
 from ucr.foundation.params import IadbParams, OptimParams, PriorParams, UNetParams
 from ucr.model.prior import PriorModel
 from ucr.training.trainer import Job, train
 
-ROOT = Path(__file__).resolve().parents[3]
 CPU = torch.device("cpu")
 SAVED, CRASH = 4, 7  # steps: the first checkpoint, and where a process dies if told to
 LOSS, WEIGHTS = 1e-5, 1e-4  # relative and absolute: float32's rounding, which Adam enlarges
