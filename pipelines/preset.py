@@ -31,12 +31,13 @@ REPORT = Path("reports/index.html")
 
 def workspace(name: str, values: dict) -> Path:
     """Make or refresh `runs/NAME`, and return it."""
-    from dvc.repo import Repo  # slow to import
+    from dvc.config import Config  # slow to import
 
     folder = RUNS / name
     outputs = {Path(out) for stage in read_yaml(GRAPH)["stages"].values() for out in _outputs(stage)}
     _link(Path(), folder, outputs | {Path(PARAMS_FILE), Path(LOCK), RUNS})
-    config = f"[core]\nno_scm = true\n[cache]\ndir = {Repo().cache.local_cache_dir}\n"
+    cache = Config(".dvc")["cache"].get("dir", os.path.abspath(".dvc/cache"))
+    config = f"[core]\nno_scm = true\n[cache]\ndir = {cache}\n"
     params = yaml.safe_dump(_reachable(values), sort_keys=False)
     for path, text in ((".dvc/config.local", config), (PARAMS_FILE, params)):
         with replacing(folder / path) as temporary:
@@ -125,7 +126,9 @@ def main() -> None:
         code = subprocess.run(run, cwd=folder).returncode
     except FileNotFoundError:
         raise UserError(f"{run[0]} does not exist: name a command that does") from None
-    print(f"results are in {folder.absolute()}, the report is {REPORT}", file=sys.stderr)
+    if not code:
+        report = folder / REPORT
+        print(f"results: {(report if report.is_file() else folder).absolute()}", file=sys.stderr)
     raise SystemExit(code)
 
 

@@ -86,7 +86,7 @@ def test_a_preset_has_parameters_and_results_of_its_own(folder, preset):
     assert done.returncode == 0, done.err
     assert "seed: 7\n" in done.out
     assert done.out.endswith((ROOT / "reports/steps.csv").read_text())
-    assert done.err.endswith(f"results are in {folder}/runs/small, the report is reports/index.html\n")
+    assert done.err.endswith(f"results: {folder}/runs/small\n")
     assert (folder / "runs/small/models/x").read_text() == "theirs\n"
     assert not (folder / "runs/small/reports/tables").exists()
     assert tree(folder) == before
