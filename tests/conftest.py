@@ -13,6 +13,7 @@ import yaml
 
 from tests.helpers import PARAMS, ROOT
 
+os.environ["PYTHONPATH"] = str(ROOT)  # commands that tests start are of this checkout, whichever is installed
 os.environ["OMP_NUM_THREADS"] = "1"  # there is a process of pytest for every core
 
 
