@@ -34,7 +34,8 @@ def folder(tmp_path):
     for name in COPIED:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text((ROOT / name).read_text())
-    few = {"methods": {"mixture": {"needs": "segments"}, "irm": {"needs": "segments"}}, "supervised": {}}
+    methods = {name: {"code": f"baselines/{name}.py", "needs": "segments"} for name in ("mixture", "irm")}
+    few = {"methods": methods, "supervised": {}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(yaml.safe_load(PARAMS.read_text()) | few))
     (tmp_path / "reports/tables").mkdir()
     (tmp_path / "reports/tables/cost.csv").write_text("mine")
@@ -139,7 +140,7 @@ def test_paths_mean_what_they_mean_in_the_project(folder, preset):
 
 
 def test_methods_left_out_are_named(folder, preset):
-    (folder / "few.yaml").write_text("methods: {irm: {needs: segments}}\n")
+    (folder / "few.yaml").write_text("methods: {irm: {code: baselines/irm.py, needs: segments}}\n")
     assert preset("few.yaml").err == "few.yaml leaves out the methods mixture\n"
 
 
@@ -179,12 +180,21 @@ def test_a_lock_file_that_a_kill_cut_short_is_put_aside(folder, preset, text, st
 @pytest.mark.parametrize(
     ("mistake", "sentence"),
     [
-        ("methods: {nmf: {needs: segmens}}", "methods.nmf.needs: segmens does not exist: choose segments, "),
-        ("methods: {nmf: {needs: segments, speed: 3}}", "methods.nmf in the params file: got an unexpected"),
+        (
+            "methods: {nmf: {code: baselines/nmf.py, needs: segmens}}",
+            "methods.nmf.needs: segmens does not exist: choose segments, ",
+        ),
+        (
+            "methods: {nmf: {code: baselines/nmf.py, needs: segments, speed: 3}}",
+            "methods.nmf in the params file: got an unexpected",
+        ),
         ("seeds: 7", "bad.yaml: seeds: is an unknown key"),
         ("seed: zero", "bad.yaml: seed: Input should be a valid integer"),
         ("seed: [", "bad.yaml is not valid YAML"),
-        ("methods: {ghost: {needs: segments}}", "no method is called 'ghost': baselines/ has codec_oracle"),
+        (
+            "methods: {ghost: {code: ghost.py, needs: segments}}",
+            "ghost.py does not exist: fix the path of the method",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence_and_makes_nothing(folder, preset, mistake, sentence):

@@ -221,8 +221,8 @@ class DecompositionParams(Section):
     `composition` joins the components' outputs into the mixture. `normalise` brings latents to one
     scale: by each mixture's own `level`, or not at all (`none`, the paper's). For the `guided` share of the
     training, from its start, components are also drawn to a blind `grouping` of the mixture
-    (`ucr.training.grouping`), and a share `remix` of its crops puts such components of different mixtures together, their tones changed by
-    `equalise` dB (a standard deviation); 0, the paper's, is composition alone.
+    (`ucr.training.grouping`), and a share `remix` of its crops puts such components of different mixtures together,
+    their tones changed by `equalise` dB (a standard deviation); 0, the paper's, is composition alone.
 
     Parameters of the study alone (`benchmarks/ablation.yaml`): `normalise` by the `dataset`'s statistics, and
     `rounds`, of which each trains anew, and from the second on what the last round's model makes of the mixtures,

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from eval import provenance
+from ucr.foundation import provenance
 
 
 def git(folder, *arguments):
