@@ -21,8 +21,8 @@ from scipy import stats
 
 from eval.statistics import ALPHA, CONFIDENCE, mean_interval, median_interval, resampled_counts
 from eval.tables import LIMITS, OURS
-from ucr.errors import UserError, command
-from ucr.files import write_csv
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import write_csv
 
 FOLDER = Path(__file__).parent
 METRICS = ("si_sdr", "si_sir", "si_sar")
@@ -187,7 +187,7 @@ def power_table(tracks: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
     Corrected is at the significance that Holm's method asks of the clearest of an unsupervised method's comparisons
     with all of its rivals.
     """
-    rivals = sum(kind not in (*LIMITS, *OURS) for kind in kinds.values())
+    rivals = sum(kind not in (*LIMITS, OURS) for kind in kinds.values())
     rows = []
     for key, pair in paired_differences(tracks, kinds).items():
         spread = float(pair.std())

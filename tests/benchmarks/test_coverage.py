@@ -11,7 +11,7 @@ from scipy.stats import wilcoxon
 
 from benchmarks import coverage
 from eval.statistics import mean_interval
-from ucr.errors import UserError
+from ucr.foundation.errors import UserError
 
 KINDS = {"ucr": "unsupervised", "nmf": "blind", "demucs": "supervised", "irm": "oracle", "mixture": "bound"}
 

@@ -197,7 +197,7 @@ def test_the_headline_says_when_a_method_was_trained_what_its_seeds_spread_and_w
     page = Page(make_report(root, params))
     assert page.has("SD 0.41 over 3 seeds")
     assert page.has("– 6 at the cap")
-    assert page.has("ucr ours in the run")
+    assert page.has("ucr unsupervised in the run")
     assert page.has("demucs supervised before it, longer")
     assert page.has("hpss blind –")
 
