@@ -11,7 +11,6 @@ from ucr.foundation.errors import UserError, command
 
 WINDOW, HOP = 3.5, 1.5
 HEADLINE = ["si_sdr", "si_sir", "si_sar"]
-RESAMPLES, SEED = 1000, 0
 
 SCORE_HELP = """\
 A folder holds one song's stems, or one folder of stems a song or segment; segment 3 of SONG is called SONG_3.
@@ -19,7 +18,7 @@ Stems are WAV or FLAC; stereo is averaged to mono. A stem called mixture (or mix
 improvements are measured over; without one, the mean of the sources is.
 
 Scores: SI-SDR, SI-SIR, SI-SAR, SI-SDR improvement, BSS Eval v4 (museval, 3.5 s windows every 1.5 s) and
-multi-scale STFT distance; see eval/scores.py. Intervals resample songs, so one song has none.
+multi-scale STFT distance; see eval/scores.py. Intervals are over songs, so one song has none.
 
 examples:
   python -m eval score musdb/test/Song separated/Song
@@ -52,7 +51,7 @@ def score(arguments: argparse.Namespace) -> None:
     if arguments.csv:
         write_csv(arguments.csv, rows)
     about = Method("", "fixed order" if ordered else "best permutation")
-    table = make_tables(rows, {method: about}, RESAMPLES, SEED).separation
+    table = make_tables(rows, {method: about}).separation
     tracks = rows["track"].nunique()
     print(f"{method}: {len(songs)} segments of {tracks} songs, {about.assignment}")
     _print(

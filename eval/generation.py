@@ -131,7 +131,7 @@ def memorisation(training: np.ndarray, real: np.ndarray, made: np.ndarray) -> di
 def generation_table(
     embeddings: pd.DataFrame, rows: pd.DataFrame, resamples: int, seed: int, task: str
 ) -> pd.DataFrame:
-    """Scores of each set, with 95 % intervals by bootstrap over tracks; a clip of no song is its own track.
+    """Scores of each set, with 95 % intervals over tracks; a clip of no song is its own track.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def generation_table(
     rows
         Values of single clips, whose mean is the score: `ROW_COLUMNS`.
     resamples, seed
-        Of the bootstrap.
+        Of the bootstrap of Fréchet distances.
     task
         Name for the rows.
 
@@ -149,7 +149,7 @@ def generation_table(
     DataFrame
         `TABLE_COLUMNS`. `n` counts the clips of the set, `n_real` the real ones that it was compared with. A Fréchet
         distance's interval is 1.96 bootstrap standard errors to each side, since a resample repeats clips, which by
-        itself raises the distance; the others are percentiles.
+        itself raises the distance; the others are Student's t intervals (`eval.statistics.mean_interval`).
     """
     table, clips, sizes = [], [rows], {}
     axes = [name for name in map(str, embeddings) if name[0] == "e" and name[1:].isdigit()]
@@ -181,7 +181,7 @@ def generation_table(
                     of = a if metric in ("recall", "coverage") else b
                     same = {"set": name, "space": space, "metric": metric}
                     clips.append(of[["clip", "track"]].assign(**same, value=values))
-    table += _means(pd.concat(clips, ignore_index=True), sizes, resamples, seed)
+    table += _means(pd.concat(clips, ignore_index=True), sizes)
     result = pd.DataFrame(table, columns=TABLE_COLUMNS)
     order = {name: i for i, name in enumerate(dict.fromkeys([*embeddings["set"], *rows["set"]]))}
     spaces = {name: i for i, name in enumerate(dict.fromkeys([*embeddings["space"], *rows["space"]]))}
@@ -203,7 +203,7 @@ def _frechet_resamples(
     return _weighted_frechet(real[axes].to_numpy(), weights[0], made[axes].to_numpy(), weights[1])
 
 
-def _means(rows: pd.DataFrame, sizes: dict[tuple, list[int]], resamples: int, seed: int) -> list[list]:
+def _means(rows: pd.DataFrame, sizes: dict[tuple, list[int]]) -> list[list]:
     """Means of values of clips with their intervals, a line of the table each; `sizes` of what compares sets."""
     result = []
     for (name, space, metric), group in rows.groupby(["set", "space", "metric"], sort=False):
@@ -212,10 +212,7 @@ def _means(rows: pd.DataFrame, sizes: dict[tuple, list[int]], resamples: int, se
         counts = sizes.get((name, space, metric), [len(group), None])
         line: list = [name, space, metric, np.nan, np.nan, np.nan, *counts]
         if len(group):
-            draws = resampled_counts(len(by_track), resamples, seed)
-            low, high = mean_interval(
-                by_track["sum"].to_numpy()[None], by_track["count"].to_numpy()[None], draws
-            )
+            low, high = mean_interval(by_track["sum"].to_numpy()[None], by_track["count"].to_numpy()[None])
             line[3:6] = group["value"].mean(), low[0], high[0]
         result.append(line)
     return result

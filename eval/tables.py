@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from eval.scores import METRICS, WINDOWED, Metric
-from eval.statistics import ALPHA, holm, mean_interval, median_interval, resampled_counts, wilcoxon_p
+from eval.scores import LIMIT_DB, METRICS, WINDOWED, Metric
+from eval.statistics import ALPHA, holm, mean_interval, median_interval, wilcoxon_p
 
 GROUP = ["method", "reference", "source", "metric"]
 # BSS Eval v4 gives a value a window. `_mean_windows` is its mean in a segment, then over segments, as UCR's
@@ -24,14 +23,27 @@ TABLE_METRICS = {
 }  # fmt: skip
 DECIMALS = 4
 LIMITS = ("oracle", "bound")  # kinds that say what can be had and what must be beaten, and compete with none
+OURS = "unsupervised"  # the kind that is compared with each of its rivals
+STATUSES = ("ok", "silent", "capped", "failed")  # of the seeds of one value the last counts
 
 
 @dataclass(frozen=True)
 class Method:
-    """What a table says of a method: its kind, and `best permutation` or `fixed order`."""
+    """What a table says of a method.
+
+    Attributes
+    ----------
+    kind
+        Of `baselines.base.Kind`.
+    assignment
+        `best permutation` or `fixed order`.
+    trained
+        `run`: in the run, at its budget; `long`: longer or on more songs, before it; `none`.
+    """
 
     kind: str
     assignment: str
+    trained: str = "none"
 
 
 @dataclass(frozen=True)
@@ -43,15 +55,17 @@ class Tables:
     separation
         One row a method, reference, source and metric of `TABLE_METRICS`. `mean`, `median` and
         `share_below_0` are over segments, or over tracks for `_median_windows`; `ci_low` to `ci_high` is
-        the 95 % bootstrap interval, tracks resampled, of the column that `ci_of` names. `n`, `n_silent`
-        and `n_failed` count what `unit` names. `best` marks the best mean among the methods that are neither
-        oracle nor bound and failed nowhere; for the others of these, `p_value` is the corrected p of the
+        the 95 % interval, over tracks, of the column that `ci_of` names. `n` counts the values that they rest on,
+        `n_silent`, `n_capped` and `n_failed` those that are silent, at the cap of 100 dB (and in no mean) or failed,
+        of what `unit` names. `n_seeds` is over how many seeds a method's values are means, `seed_sd` the standard
+        deviation of the seeds' own means (medians). `best` marks the best of its kind and training by the column
+        that `ci_of` names, among those with the most values; for the others, `p_value` is the corrected p of the
         difference from it, and `significant` whether that is under 0.05.
     comparisons
-        One row a pair of methods, reference, source and metric, of the segments that both have a value for (of
-        tracks for `_median_windows`): the mean over tracks of each track's mean of A less B, with its interval,
-        and Wilcoxon's signed-rank test on the tracks; `p_holm` is corrected over all pairs of one reference,
-        source and metric.
+        One row a comparison, reference, source and metric: every method against the best of its kind and training,
+        and every unsupervised one against each blind and supervised one. `difference` is the mean of A less B over
+        the segments that both have a value for (tracks for `_median_windows`), with its interval; `p_value` is of
+        Wilcoxon's signed-rank test on tracks, `p_holm` corrected over the `family`: what one question is asked of.
     tracks
         Each track's mean (its median for `_median_windows`): one row a method, reference, source and track,
         one column a metric.
@@ -62,19 +76,17 @@ class Tables:
     tracks: pd.DataFrame
 
 
-def make_tables(rows: pd.DataFrame, methods: dict[str, Method], resamples: int, seed: int) -> Tables:
+def make_tables(rows: pd.DataFrame, methods: dict[str, Method]) -> Tables:
     """Aggregate score rows.
 
     Parameters
     ----------
     rows
-        Raw rows of one task (`eval.folders.COLUMNS`), all of one provenance.
+        Raw rows of one task (`eval.folders.COLUMNS`), all of one provenance. A method may have rows of several
+        seeds, which a column `seed` tells apart: its values are then means over them.
     methods
         Methods of the rows, in the order of the tables.
-    resamples, seed
-        Of the bootstrap.
     """
-    units = _units(rows[rows["status"] == "ok"])
     keys = [
         list(methods),
         list(rows["reference"].unique()),
@@ -83,6 +95,10 @@ def make_tables(rows: pd.DataFrame, methods: dict[str, Method], resamples: int, 
     ]
     index = pd.MultiIndex.from_product(keys, names=GROUP)
     tracks = pd.Index(sorted(rows["track"].unique()), name="track")
+    rows = _without_capped(rows)
+    seeds = _over_seeds(rows, index)
+    rows = _pooled(rows)
+    units = _units(rows)
     by_track = units.groupby([*GROUP, "track"])["value"].agg(["sum", "count"])
     sums, counts = (
         by_track[part].unstack("track").reindex(index=index, columns=tracks).fillna(0).to_numpy()
@@ -90,17 +106,18 @@ def make_tables(rows: pd.DataFrame, methods: dict[str, Method], resamples: int, 
     )
     with np.errstate(invalid="ignore"):
         values = sums / counts
-    draws = resampled_counts(len(tracks), resamples, seed)
 
-    comparisons = _comparisons(units, index, tracks, draws)
     separation = (
-        _averages(units, index)
-        .join(_counts(rows, index))
-        .join(_intervals(index, sums, counts, values, draws))
-    )
-    separation["assignment"] = [methods[method].assignment for method in index.get_level_values("method")]
-    separation.insert(0, "kind", [methods[method].kind for method in index.get_level_values("method")])
-    separation = separation.join(_against_best(separation, comparisons)).reset_index()
+        _averages(units, index).join(_counts(rows, index)).join(_intervals(index, sums, counts, values))
+    ).join(seeds)
+    about = [methods[method] for method in index.get_level_values("method")]
+    separation["assignment"] = [method.assignment for method in about]
+    separation["trained"] = [method.trained for method in about]
+    separation.insert(0, "kind", [method.kind for method in about])
+    separation = separation.join(_best(separation)).reset_index()
+    comparisons = _comparisons(_pairs(separation), units, tracks)
+    separation = separation.merge(_against_best(comparisons), how="left", on=GROUP)
+    separation["significant"] = separation["p_value"] < ALPHA
     separation = separation[["method", "kind", *GROUP[1:], *separation.columns[5:]]]
     wide = pd.DataFrame(values, index, tracks).stack().unstack("metric")[keys[3]]
     wide = wide.reindex(
@@ -150,16 +167,51 @@ def data_table(index: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(list(orders)).astype(dict.fromkeys(orders, "str")).reset_index(drop=True)
 
 
-def _units(ok: pd.DataFrame) -> pd.DataFrame:
+def _without_capped(rows: pd.DataFrame) -> pd.DataFrame:
+    """What is at the cap, which stands for any value beyond it, has no value but the status `capped`."""
+    in_db = rows["metric"].isin([name for name, metric in METRICS.items() if metric.unit == "dB"])
+    capped = in_db & rows["value"].ge(LIMIT_DB)
+    return rows.assign(value=rows["value"].mask(capped), status=rows["status"].mask(capped, "capped"))
+
+
+def _over_seeds(rows: pd.DataFrame, index: pd.MultiIndex) -> pd.DataFrame:
+    """How many seeds each row of the table is over, and the standard deviation of what they give each by itself."""
+    of_median = index.get_level_values("metric").str.endswith(MEDIAN_WINDOWS)
+    seeds = rows["seed"].fillna(0) if "seed" in rows else pd.Series(0, rows.index)
+    shown = []
+    for _, mine in rows.groupby(seeds):
+        averages = _averages(_units(mine), index)
+        shown.append(averages["median"].where(of_median, averages["mean"]))
+    table = pd.concat(shown, axis=1)
+    return pd.DataFrame({"n_seeds": table.notna().sum(axis=1), "seed_sd": table.std(axis=1)})
+
+
+def _pooled(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a value: the mean over seeds, or none where a seed has none."""
+    if "seed" not in rows:
+        return rows
+    keys = ["task", *GROUP, "track", "segment", "window"]
+    worst = rows["status"].map(STATUSES.index)
+    groups = rows.assign(worst=worst).groupby(keys, dropna=False, sort=False)
+    table = groups.agg(
+        value=("value", "mean"), count=("value", "count"), size=("value", "size"), worst=("worst", "max")
+    )
+    table["value"] = table["value"].where(table["count"] == table["size"])
+    table["status"] = table["worst"].map(dict(enumerate(STATUSES)))
+    return table.reset_index()
+
+
+def _units(rows: pd.DataFrame) -> pd.DataFrame:
     """The values that averages are over: one a segment, or one a track for `_median_windows`."""
-    windowed = ok["window"].notna()
-    windows = ok[windowed].groupby([*GROUP, "track", "segment"])["value"].mean().reset_index()
-    medians = ok[windowed].groupby([*GROUP, "track"])["value"].median().reset_index()
+    rows = rows[rows["value"].notna()]
+    windowed = rows["window"].notna()
+    windows = rows[windowed].groupby([*GROUP, "track", "segment"])["value"].mean().reset_index()
+    medians = rows[windowed].groupby([*GROUP, "track"])["value"].median().reset_index()
     windows["metric"] += MEAN_WINDOWS
     medians["metric"] += MEDIAN_WINDOWS
     medians["segment"] = ""
     columns = [*GROUP, "track", "segment", "value"]
-    return pd.concat([table[columns] for table in (ok[~windowed], windows, medians)])
+    return pd.concat([table[columns] for table in (rows[~windowed], windows, medians)])
 
 
 def _averages(units: pd.DataFrame, index: pd.MultiIndex) -> pd.DataFrame:
@@ -170,91 +222,81 @@ def _averages(units: pd.DataFrame, index: pd.MultiIndex) -> pd.DataFrame:
 
 
 def _counts(rows: pd.DataFrame, index: pd.MultiIndex) -> pd.DataFrame:
-    """Raw rows by status; windows count for both aggregations of a windowed metric."""
-    counts = rows.groupby([*GROUP, "status"]).size().unstack("status")
-    raw = [(*key[:3], key[3].removesuffix(MEAN_WINDOWS).removesuffix(MEDIAN_WINDOWS)) for key in index]
-    counts = counts.reindex(index=pd.MultiIndex.from_tuples(raw), columns=["ok", "silent", "failed"]).fillna(
-        0
+    """Values used and those of each trouble; windows count for both aggregations of a windowed metric."""
+    counts = pd.DataFrame(
+        {"n": rows["value"].notna()} | {f"n_{status}": rows["status"] == status for status in STATUSES[1:]}
     )
-    table = pd.DataFrame(counts.to_numpy(int), index, ["n", "n_silent", "n_failed"])
-    return table.assign(unit=["window" if key[3] in WINDOWED else "segment" for key in raw])
+    counts = counts.groupby([rows[key] for key in GROUP]).sum()
+    raw = [(*key[:3], key[3].removesuffix(MEAN_WINDOWS).removesuffix(MEDIAN_WINDOWS)) for key in index]
+    counts = counts.reindex(pd.MultiIndex.from_tuples(raw)).fillna(0).astype(int)
+    return counts.set_axis(index).assign(unit=["window" if key[3] in WINDOWED else "segment" for key in raw])
 
 
 def _intervals(
-    index: pd.MultiIndex, sums: np.ndarray, counts: np.ndarray, values: np.ndarray, draws: np.ndarray
+    index: pd.MultiIndex, sums: np.ndarray, counts: np.ndarray, values: np.ndarray
 ) -> pd.DataFrame:
     of_median = index.get_level_values("metric").str.endswith(MEDIAN_WINDOWS)
-    bounds = np.stack(mean_interval(sums, counts, draws))
-    bounds[:, of_median] = median_interval(values[of_median], draws)
+    bounds = np.stack(mean_interval(sums, counts))
+    bounds[:, of_median] = median_interval(values[of_median])
     return pd.DataFrame(
         {"ci_low": bounds[0], "ci_high": bounds[1], "ci_of": np.where(of_median, "median", "mean")}, index
     )
 
 
-def _comparisons(
-    units: pd.DataFrame, index: pd.MultiIndex, tracks: pd.Index, draws: np.ndarray
-) -> pd.DataFrame:
-    """Paired tests between all methods, corrected within a reference, source and metric."""
-    methods, *others = (list(index.unique(level)) for level in GROUP)
-    families, pairs = list(itertools.product(*others)), list(itertools.combinations(range(len(methods)), 2))
-    wide = units.set_index([*GROUP, "track", "segment"])["value"].unstack(["track", "segment"]).reindex(index)
-    by_family = wide.to_numpy().reshape(len(methods), len(families), -1).swapaxes(0, 1)
+def _best(separation: pd.DataFrame) -> pd.Series:
+    """Whether a row is the best of its kind and training; of unequal numbers of values the larger comes first."""
+    shown = separation["mean"].where(separation["ci_of"] == "mean", separation["median"])
+    metrics = separation.index.get_level_values("metric")
+    signs = np.array([1 if TABLE_METRICS[metric].higher_is_better else -1 for metric in metrics])
+    table = separation.assign(score=shown * signs)
+    table = table[~table["kind"].isin(LIMITS) & shown.notna()].sort_values(["n", "score"], ascending=False)
+    first = table.groupby([*GROUP[1:], "kind", "trained"]).head(1).index
+    return pd.Series(separation.index.isin(first), separation.index, name="best")
+
+
+def _pairs(separation: pd.DataFrame) -> pd.DataFrame:
+    """The comparisons that are made; in families `best ...` method A is the best."""
+    pairs = []
+    competing = separation[~separation["kind"].isin(LIMITS) & (separation["n"] > 0)]
+    for key, table in competing.groupby(GROUP[1:], sort=False):
+        for (kind, trained), mine in table.groupby(["kind", "trained"], sort=False):
+            family = f"best {kind}" + (f", trained {trained}" if trained != "none" else "")
+            best = mine.loc[mine["best"], "method"].item()
+            pairs += [(*key, family, best, other) for other in mine["method"] if other != best]
+        ours = table["kind"] == OURS
+        rivals = table.loc[~ours, "method"]
+        pairs += [(*key, f"{a} and rivals", a, b) for a in table.loc[ours, "method"] for b in rivals]
+    return pd.DataFrame(pairs, columns=[*GROUP[1:], "family", "method_a", "method_b"])
+
+
+def _comparisons(pairs: pd.DataFrame, units: pd.DataFrame, tracks: pd.Index) -> pd.DataFrame:
+    """Differences, intervals and tests of pairs, corrected within their families."""
+    wide = units.set_index([*GROUP, "track", "segment"])["value"].unstack(["track", "segment"])
     owners = wide.columns.get_level_values("track").to_numpy()
     of_track = (owners[:, None] == tracks.to_numpy()).astype(float)
-    first, second = np.array(pairs, int).reshape(-1, 2).T
-    by_track = np.empty((len(families), len(pairs), len(tracks)))
-    for found, values in zip(by_track, by_family, strict=True):
-        differences = values[first] - values[second]
-        both = np.isfinite(differences)
-        with np.errstate(invalid="ignore"):
-            found[:] = np.where(both, differences, 0) @ of_track / (both @ of_track)
-    flat = by_track.reshape(-1, len(tracks))
-    present = np.isfinite(flat)
-    low, high = mean_interval(np.nan_to_num(flat), present.astype(float), draws)
-    p = wilcoxon_p(flat)
-    table = pd.DataFrame(
-        [(*family, methods[i], methods[j]) for family in families for i, j in pairs],
-        columns=[*GROUP[1:], "method_a", "method_b"],
+    first, second = (
+        wide.reindex(pd.MultiIndex.from_frame(pairs[[side, *GROUP[1:]]])).to_numpy()
+        for side in ("method_a", "method_b")
     )
-    corrected = np.concatenate([holm(each) for each in p.reshape(len(families), len(pairs))])
+    differences = first - second
+    both = np.isfinite(differences)
+    sums, counts = np.where(both, differences, 0) @ of_track, both @ of_track
+    low, high = mean_interval(sums, counts)
     with np.errstate(invalid="ignore"):
-        mean = np.nan_to_num(flat).sum(1) / present.sum(1)
-    return table.assign(
-        n_tracks=present.sum(1),
-        difference=mean,
-        ci_low=low,
-        ci_high=high,
-        p_value=p,
-        p_holm=corrected,
-        significant=corrected < ALPHA,
+        mean, by_track = sums.sum(1) / counts.sum(1), sums / counts
+    table = pairs.assign(
+        n_tracks=(counts > 0).sum(1), difference=mean, ci_low=low, ci_high=high, p_value=wilcoxon_p(by_track)
     )
+    families = table.groupby([*GROUP[1:], "family"])["p_value"]
+    table["p_holm"] = families.transform(lambda p: holm(p.to_numpy()))
+    return table.assign(significant=table["p_holm"] < ALPHA)
 
 
-def _against_best(separation: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
-    """For each row of no limit: whether it is the best mean, else its tested difference from that.
-
-    Who failed on a segment, which may be a hard one, has no mean that competes.
-    """
-    p_holm = {}
-    for row in comparisons.to_dict("records"):
-        family = row["reference"], row["source"], row["metric"]
-        p_holm[(*family, frozenset([row["method_a"], row["method_b"]]))] = row["p_holm"]
-    rows = separation.reset_index().to_dict("records")
-    best: dict[tuple, dict] = {}
-    for row in rows:
-        family = row["reference"], row["source"], row["metric"]
-        if row["kind"] not in LIMITS and not row["n_failed"] and not np.isnan(row["mean"]):
-            sign = 1 if TABLE_METRICS[row["metric"]].higher_is_better else -1
-            if family not in best or sign * row["mean"] > sign * best[family]["mean"]:
-                best[family] = row
-    table = []
-    for row in rows:
-        family = row["reference"], row["source"], row["metric"]
-        other = best.get(family, row)
-        tested = row["kind"] not in LIMITS and row is not other and not np.isnan(row["mean"])
-        p = p_holm[(*family, frozenset([row["method"], other["method"]]))] if tested else np.nan
-        table.append((other is row and family in best, p, p < ALPHA))
-    return pd.DataFrame(table, separation.index, ["best", "p_value", "significant"])
+def _against_best(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """The corrected p of each method that is tested against the best of its kind."""
+    tested = comparisons[comparisons["family"].str.startswith("best ")]
+    columns = {"method_b": "method", "p_holm": "p_value"}
+    return tested.rename(columns={"p_value": "uncorrected"} | columns)[[*GROUP, "p_value"]]
 
 
 def _tidy(table: pd.DataFrame, task: str) -> pd.DataFrame:

@@ -42,8 +42,11 @@ def make(params: Params) -> list[Path]:
     rows = pd.concat(
         [read_rows(SCORES / method / "rows.csv") for method in params.methods], ignore_index=True
     )
-    methods = {name: Method(each["kind"], each["assignment"]) for name, each in provenance.items()}
-    scores = make_tables(rows, methods, params.scores.bootstrap, params.seed)
+    methods = {
+        name: Method(each["kind"], each["assignment"], _trained(params.methods[name]["needs"]))
+        for name, each in provenance.items()
+    }
+    scores = make_tables(rows, methods)
     tables = {
         "separation": scores.separation,
         "comparisons": scores.comparisons,
@@ -68,6 +71,13 @@ def make(params: Params) -> list[Path]:
         write_csv(OUT / f"{name}.csv", table)
     write_json(METRICS, headline(scores.separation))
     return [*(OUT / f"{name}.csv" for name in tables), METRICS]
+
+
+def _trained(needs: str) -> str:
+    """When a method that needs this was trained, as `eval.tables.Method` says it."""
+    if needs.startswith("models/"):
+        return "run"
+    return "none" if needs == "segments" else "long"
 
 
 def _existing(path: Path, stage: str) -> Path:

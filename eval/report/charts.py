@@ -88,15 +88,16 @@ def _plain(value: object) -> object:
 
 
 def _comparisons(results: Results) -> list[list[Any]]:
-    """Pairs against the waveforms: task, source, metric, A, B, difference, whether it is significant."""
+    """Pairs against the waveforms: task, source, metric, A, B, difference, its interval, corrected p, significant."""
     table = results.tables.get("comparisons")
     if table is None or not has(table, COMPARISON_COLUMNS):
         return []
     table = table[(table["reference"] == "waveform") & table["metric"].isin(SERIES_METRICS)]
-    table = table.assign(
-        difference=table["difference"].round(2), significant=table["significant"].map(is_true)
+    numbers = ["difference", "ci_low", "ci_high", "p_holm"]
+    table = table.round({name: 2 for name in numbers[:3]}).assign(
+        significant=table["significant"].map(is_true)
     )
-    columns = ["task", "source", "metric", "method_a", "method_b", "difference", "significant"]
+    columns = ["task", "source", "metric", "method_a", "method_b", *numbers, "significant"]
     return [[_plain(value) for value in row] for row in table[columns].itertuples(index=False)]
 
 

@@ -174,16 +174,18 @@ def draw_training(training: dict[str, pd.DataFrame], folder: Path) -> Drawing:
 
 
 def draw_comparisons(comparisons: pd.DataFrame, kinds: dict[str, str], folder: Path) -> Drawing:
-    """Differences in SI-SDR between methods, one panel a source; the significant ones are coloured."""
+    """Differences in SI-SDR of the comparisons made, one panel a source; the significant ones are coloured."""
     chosen = comparisons[comparisons["metric"] == "si_sdr"]
     sources = list(chosen["source"].unique())
-    size = 0.42 * len(kinds) + 1.4
+    compared = set(chosen["method_a"]) | set(chosen["method_b"])
+    methods = [method for method in kinds if method in compared]
+    size = 0.42 * len(methods) + 1.4
     with _saving(folder, "comparisons") as save:
         figure, axes = plt.subplots(1, len(sources), squeeze=False, figsize=(size * len(sources), size))
         for source, axis in zip(sources, axes[0], strict=True):
             mine = chosen[chosen["source"] == source]
-            differences = pd.DataFrame(np.nan, index=list(kinds), columns=list(kinds))
-            shown = pd.DataFrame(0.0, index=list(kinds), columns=list(kinds))
+            differences = pd.DataFrame(np.nan, index=methods, columns=methods)
+            shown = pd.DataFrame(0.0, index=methods, columns=methods)
             for row in mine.to_dict("records"):
                 for a, b, sign in [("method_a", "method_b", 1), ("method_b", "method_a", -1)]:
                     differences.loc[row[a], row[b]] = sign * row["difference"]

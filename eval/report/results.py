@@ -19,10 +19,11 @@ KINDS = ("unsupervised", "supervised", "blind", "bound", "oracle")
 TEXT = {
     "task", "method", "kind", "track", "segment", "source", "reference", "metric", "status", "reason", "split", "file",
     "generated", "method_a", "method_b", "significant", "best", "failed", "device", "machine", "run", "variant",
-    "params", "set", "space", "taken", "parts",
+    "params", "set", "space", "taken", "parts", "family", "trained",
 }  # fmt: skip
 SEPARATION_COLUMNS = [
-    "task", "method", "kind", "reference", "source", "metric", "mean", "median", "n", "n_silent", "n_failed",
+    "task", "method", "kind", "trained", "reference", "source", "metric", "mean", "median", "ci_low", "ci_high",
+    "n", "n_silent", "n_capped", "n_failed", "n_seeds", "seed_sd", "best", "p_value", "significant",
 ]  # fmt: skip
 ROW_COLUMNS = [
     "task",
@@ -41,7 +42,8 @@ ROW_COLUMNS = [
 # A figure is drawn of these tables where they have these columns; otherwise they are shown as tables alone.
 STEPS_COLUMNS = ["steps", "source", "si_sdr", "si_sir", "real_time_factor"]
 COMPARISON_COLUMNS = [
-    "task", "reference", "source", "metric", "method_a", "method_b", "difference", "p_holm", "significant",
+    "task", "reference", "source", "metric", "family", "method_a", "method_b", "difference", "ci_low", "ci_high",
+    "p_value", "p_holm", "significant",
 ]  # fmt: skip
 ABLATION_COLUMNS = ["variant", "seed", "task", "remix_consistency_db"]
 
@@ -204,17 +206,22 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 
 
 def order_methods(separation: pd.DataFrame) -> dict[str, str]:
-    """Methods with their kind: ours, supervised, blind, bounds, oracles; within a kind the best mean SI-SDR first."""
+    """Methods with their kind, in the order of `KINDS`; within a kind the best mean SI-SDR first.
+
+    Who has fewer values than others comes after those of its kind that have all.
+    """
     scores = separation[separation["metric"] == "si_sdr"]
     if "waveform" in set(scores["reference"]):
         scores = scores[scores["reference"] == "waveform"]
     means = scores.groupby("method")["mean"].mean()
+    counts = scores.groupby("method")["n"].sum()
     first = separation.drop_duplicates("method").set_index("method")["kind"]
     rank = {kind: i for i, kind in enumerate(KINDS)}
 
     def place(method: str) -> tuple:
         mean = means.get(method, np.nan)
-        return rank.get(first[method], len(KINDS)), -mean if np.isfinite(mean) else np.inf, method
+        few = counts.get(method, 0) < counts.max()
+        return rank.get(first[method], len(KINDS)), few, -mean if np.isfinite(mean) else np.inf, method
 
     return {method: first[method] for method in sorted(first.index, key=place)}
 

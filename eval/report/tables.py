@@ -15,14 +15,18 @@ from eval.report.results import COST_NAMES, Results, is_true, metric_name
 
 HEADLINE_METRICS = ("si_sdr", "si_sir", "si_sar")
 DASH = "–"
+TRAINED = {"run": "in the run", "long": "before it, longer"}
 INTERVALS = {"ci_low": "ci_high", "low": "high"}
 LABELS = {
     "n": "used",
     "n_silent": "silent",
+    "n_capped": "at the cap",
     "n_failed": "failed",
+    "n_seeds": "seeds",
+    "seed_sd": "spread over seeds (SD)",
     "ci_low": "95 % interval",
     "share_below_0": "share under 0 dB",
-    "p_value": "p against the best",
+    "p_value": "p against the best of its kind",
     "p_uncorrected": "p, uncorrected",
     "n_tracks": "tracks",
     "p_holm": "p (Holm)",
@@ -74,13 +78,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Score:
-    """A mean with its interval in dB; `best` among those that are neither oracle nor bound, `mark` its significance."""
+    """A mean with its interval in dB; `best` of its kind, `mark` its significance, `notes` on how it came about."""
 
     mean: float
     low: float
     high: float
     best: bool
     mark: str
+    notes: list[str]
 
     @property
     def text(self) -> str:
@@ -101,6 +106,7 @@ class HeadlineRow:
 
     method: str
     kind: str
+    trained: str
     scores: list[Score]
     counts: str
     used: int
@@ -140,6 +146,7 @@ def _headline(results: Results, task: str, reference: str, table: pd.DataFrame) 
     metrics = [metric for metric in HEADLINE_METRICS if metric in set(table["metric"])]
     cells = {(row["method"], row["source"], row["metric"]): row for row in table.to_dict("records")}
     methods = {method: kind for method, kind in results.kinds.items() if method in set(table["method"])}
+    trained = dict(zip(table["method"], table["trained"], strict=True))
     keys = [(source, metric) for source in sources for metric in metrics]
     rows = []
     for method, kind in methods.items():
@@ -151,14 +158,27 @@ def _headline(results: Results, task: str, reference: str, table: pd.DataFrame) 
                 cell.get("ci_high", np.nan),
                 best=is_true(cell.get("best")),
                 mark="*" if is_true(cell.get("significant")) else "",
+                notes=_notes(cell),
             )
             for cell in mine
         ]
         counted = (
             {source: cells.get((method, source, metrics[0]), {}) for source in sources} if metrics else {}
         )
-        rows.append(HeadlineRow(method, kind, scores, *_counts(counted), _fault(results, method, task, mine)))
+        when = TRAINED.get(trained[method], DASH)
+        fault = _fault(results, method, task, mine)
+        rows.append(HeadlineRow(method, kind, when, scores, *_counts(counted), fault))
     return Headline(task, reference, sources, [metric_name(metric) for metric in metrics], rows)
+
+
+def _notes(cell: dict) -> list[str]:
+    """The spread over seeds, where there are several, and how many values are at the cap."""
+    notes = []
+    if cell.get("n_seeds", 1) > 1:
+        notes.append(f"SD {number(cell['seed_sd'], 2)} over {cell['n_seeds']:.0f} seeds")
+    if cell.get("n_capped", 0):
+        notes.append(f"{cell['n_capped']:.0f} at the cap")
+    return notes
 
 
 def _counts(cells: dict[str, dict]) -> tuple[str, int]:
@@ -193,7 +213,7 @@ def make_scores(separation: pd.DataFrame) -> Table:
     ]
     rest = first + [column for column in separation if column not in [*keys, *first, "best"]]
     table = separation.assign(metric=separation["metric"].map(metric_name))[keys + rest]
-    filters = ("task", "metric", "reference", "source", "kind", "method")
+    filters = ("task", "metric", "reference", "source", "kind", "trained", "method")
     return make_table("scores", "Every score, aggregated over the test segments", table, filters)
 
 
@@ -213,9 +233,13 @@ def make_comparisons(comparisons: pd.DataFrame) -> Table:
         .rename(columns={"p_value": "p_uncorrected"})
     )
     table = chosen.assign(metric=chosen["metric"].map(metric_name))
-    filters = ("task", "metric", "source", "method_a", "method_b", "significant")
-    caption = "Paired tests between methods, A less B over tracks (the other metrics: reports/tables/comparisons.csv)"
-    return make_table("comparisons", caption, table, filters)
+    filters = ("task", "metric", "source", "family", "method_a", "method_b", "significant")
+    caption = "Paired tests between methods, A less B (the other metrics: reports/tables/comparisons.csv)"
+    note = (
+        "Holm's correction is over the family of a source and metric. Intervals are of each comparison by itself. "
+        "A difference that is not significant is not shown to be zero: its interval says how large it may be."
+    )
+    return replace(make_table("comparisons", caption, table, filters), note=note)
 
 
 def make_published(entry: Published) -> Table:

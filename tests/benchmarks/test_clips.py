@@ -47,3 +47,19 @@ def test_a_folder_without_clips_is_an_error_that_writes_nothing(folder, monkeypa
         clips.main()
     assert "holds no folder: name one that holds a folder a clip" in capsys.readouterr().err
     assert not (folder / "clips.csv").exists()
+
+
+def test_a_mean_over_fewer_scores_comes_after_those_over_more():
+    rows = [
+        ("whole", "1", 5.0),
+        ("whole", "2", 7.0),
+        ("poor", "1", 1.0),
+        ("poor", "2", 2.0),
+        ("lucky", "1", 9.0),
+    ]
+    rows.append(("lucky", "2", np.nan))
+    table = pd.DataFrame(rows, columns=["method", "clip", "si_sdr"]).assign(source="drums")
+    ranked = clips.ranked(table, "si_sdr")
+    assert list(ranked.index) == ["whole", "poor", "lucky"]
+    assert ranked["n"].tolist() == [2, 2, 1]
+    assert ranked["mean"].tolist() == [6.0, 1.5, 9.0]

@@ -166,7 +166,7 @@ def write_results(folder: Path, gain: float = 0, methods=("hpss", "ucr"), metric
                 )
     table = pd.DataFrame(rows, columns=COLUMNS[:9]).assign(status="ok", reason="").astype({"window": "Int64"})
     tables = make_tables(
-        table[table["method"].isin(methods)], {name: Method("blind", "") for name in methods}, 100, 0
+        table[table["method"].isin(methods)], {name: Method("blind", "") for name in methods}
     )
     folder = folder / "reports" / "tables"
     folder.mkdir(parents=True)

@@ -113,10 +113,14 @@ def make_tree(
         }
         write_json(root / "estimates" / method / "method.json", {"card": card})
     kinds = {
-        name: Method(kind, "fixed order" if kind in ("supervised", "oracle") else "best permutation")
+        name: Method(
+            kind,
+            "fixed order" if kind in ("supervised", "oracle") else "best permutation",
+            {"unsupervised": "run", "supervised": "long"}.get(kind, "none"),
+        )
         for name, kind in methods.items()
     }
-    made = make_tables(pd.concat(tables, ignore_index=True), kinds, resamples=100, seed=0)
+    made = make_tables(pd.concat(tables, ignore_index=True), kinds)
     write_csv(root / "reports/tables/separation.csv", made.separation)
     write_csv(root / "reports/tables/comparisons.csv", made.comparisons)
     make_extras(root, methods, names, sources)

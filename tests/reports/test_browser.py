@@ -110,11 +110,11 @@ def test_it_opens_without_a_network_and_fits(visit, size, scheme):
 def test_a_column_sorts_both_ways_and_says_so(visit):
     page = visit().page
     table = page.locator(".headline:visible table")
-    header = table.locator("thead th[data-column='2']")
+    header = table.locator("thead th[data-column='3']")
     for order, sign in [("descending", -1), ("ascending", 1)]:
         header.get_by_role("button").click()
         assert header.get_attribute("aria-sort") == order
-        values = table.locator("tbody tr td:nth-child(3)").evaluate_all(
+        values = table.locator("tbody tr td:nth-child(4)").evaluate_all(
             "cells => cells.map(c => Number(c.dataset.sort))"
         )
         assert values == sorted(values, key=lambda value: sign * value)

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from eval.report.page import embed
+from eval.report.results import order_methods, read_table
 from pipelines.report import make_report
 from tests.helpers import ROOT
 from tests.reports.helpers import HOSTILE, METHODS, make_examples, make_hostile, with_report, with_segments
@@ -180,6 +181,43 @@ def test_a_method_that_failed_everywhere_is_shown_as_such(tree, without_figures)
     page = Page(make_report(root, params))
     assert page.has("failed on every segment: gives two sources, three were asked for")
     assert page.has("0 / 0 / 6")
+
+
+def test_the_headline_says_when_a_method_was_trained_what_its_seeds_spread_and_what_is_at_the_cap(
+    tree, without_figures
+):
+    root, params = tree
+    path = root / "reports/tables/separation.csv"
+    table = pd.read_csv(path)
+    table.loc[table["method"] == "ucr", ["n_seeds", "seed_sd"]] = [3, 0.412]
+    capped = (table["method"] == "mixture") & (table["metric"] == "si_sar")
+    table.loc[capped, ["mean", "ci_low", "ci_high"]] = np.nan
+    table.loc[capped, ["n", "n_capped"]] = [0, 6]
+    table.to_csv(path, index=False)
+    page = Page(make_report(root, params))
+    assert page.has("SD 0.41 over 3 seeds")
+    assert page.has("– 6 at the cap")
+    assert page.has("ucr unsupervised in the run")
+    assert page.has("demucs supervised before it, longer")
+    assert page.has("hpss blind –")
+
+
+def test_only_comparisons_that_are_made_are_shown_and_none_is_called_equal(made):
+    page = made[2]
+    pairs = {tuple(row[3:5]) for row in page.data("chart-data")["comparisons"]}
+    assert pairs == {("ucr", "demucs"), ("ucr", "hpss")}
+    for _, _, _, _, _, difference, low, high, p, _ in page.data("chart-data")["comparisons"]:
+        assert low <= difference <= high
+        assert 0 < p <= 1
+    assert page.has("is not shown to be zero: its interval says how large it may be")
+
+
+def test_a_method_with_fewer_scores_is_listed_after_those_of_its_kind_that_have_all(tree):
+    separation = read_table(tree[0] / "reports/tables/separation.csv")
+    hpss = separation[separation["method"] == "hpss"]
+    better = hpss.assign(method="rpca", mean=hpss["mean"] + 5)
+    assert list(order_methods(pd.concat([separation, better])))[2:4] == ["rpca", "hpss"]
+    assert list(order_methods(pd.concat([separation, better.assign(n=5)])))[2:4] == ["hpss", "rpca"]
 
 
 def test_every_optional_input_may_be_missing(tree):

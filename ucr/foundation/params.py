@@ -290,7 +290,7 @@ class GenerationParams(Section):
 
 
 class ScoreParams(Section):
-    """BSS Eval v4's window and hop in seconds, and how many bootstrap resamples an interval takes."""
+    """BSS Eval v4's window and hop in seconds; how many bootstrap resamples a Fréchet distance's interval takes."""
 
     window: float = Field(ge=0.01)
     hop: float = Field(ge=0.01)

@@ -169,9 +169,9 @@
 
   function comparisons(area, { task, metric }) {
     const rows = data.comparisons.filter((row) => row[0] === task && row[2] === metric && row[5] !== null);
-    const both = rows.flatMap(([, source, , a, b, difference, real]) => [
-      { source, a, b, difference, real },
-      { source, a: b, b: a, difference: -difference, real },
+    const both = rows.flatMap(([, source, , a, b, difference, low, high, p, real]) => [
+      { source, a, b, difference, low, high, p, real },
+      { source, a: b, b: a, difference: -difference, low: low === null ? null : -high, high: low === null ? null : -low, p, real },
     ]);
     const shown = methods.filter((method) => both.some((row) => row.a === method));
     const largest = d3.max(both, (row) => Math.abs(row.difference)) || 1;
@@ -191,7 +191,7 @@
         marks: [
           Plot.cell(mine, { x: "b", y: "a", fill: (row) => (row.real ? (row.difference > 0 ? "var(--accent)" : "var(--ink)") : "var(--surface)"), fillOpacity: (row) => (row.real ? 0.1 + (0.25 * Math.abs(row.difference)) / largest : 1), inset: 0.5 }),
           roomy ? Plot.text(mine, { x: "b", y: "a", text: (row) => short(row.difference), fill: (row) => (row.real ? "var(--ink)" : "var(--muted)"), fontSize: 10.5 }) : null,
-          tip(mine, Plot.pointer({ x: "b", y: "a", title: (row) => `${row.a} less ${row.b}\n${digits(row.difference)}, ${row.real ? "significant" : "not significant"}` })),
+          tip(mine, Plot.pointer({ x: "b", y: "a", title: (row) => `${row.a} less ${row.b}\n${digits(row.difference)}${row.low === null ? "" : `, 95 %: ${digits(row.low)} to ${digits(row.high)}`}\np = ${row.p.toPrecision(2)} (Holm)` })),
         ],
         opacity: { type: "identity" },
       });
