@@ -24,7 +24,7 @@ import torch
 from baselines import ucr
 from benchmarks.projects import run_stage, setting, write_params
 from eval.quick import mean_si_scores
-from ucr.codecs import make_codec
+from ucr.codecs import Codec, make_codec
 from ucr.data.segments import SegmentStore
 from ucr.foundation.checkpoints import save_model
 from ucr.foundation.errors import UserError, command
@@ -68,9 +68,11 @@ def latents(params: Params, folder: Path) -> list[LatentStore]:
     return [open_latents(made, split, codec, params.sources) for split in splits]
 
 
-def true_groups(store: LatentStore, power: float) -> np.ndarray:
+@torch.no_grad()
+def true_groups(store: SegmentStore, codec: Codec, power: float) -> np.ndarray:
     """The true sources in the place of a grouping, on the mixture's scale: float16[segments, n, channels, frames]."""
-    return np.stack([len(s) ** -power * s for s in map(store.sources, range(len(store)))]).astype(np.float16)
+    latents = [codec.encode(torch.from_numpy(segment.sources)).numpy() for segment in store]
+    return np.stack([len(s) ** -power * s for s in latents]).astype(np.float16)
 
 
 def run(variant: str, changes: dict, seed: int) -> dict:
@@ -84,7 +86,7 @@ def run(variant: str, changes: dict, seed: int) -> dict:
     training, validation = latents(params, trained_on)
     codec = make_codec(params.codec, params.segments.sample_rate)
     model_setting = make_setting(params, training.meta)
-    groups = true_groups(training, params.codec.power) if guidance else None
+    groups = true_groups(SegmentStore(trained_on, "train"), codec, params.codec.power) if guidance else None
     began = time.monotonic()
     jobs, history = train_rounds(
         params, model_setting, training, validation, codec, SegmentStore(trained_on, "train"), groups

@@ -10,7 +10,7 @@ hours and `audio_hours_an_hour` stays as it is.
 Columns: `hours` of songs; `seconds` that the stage took; `audio_hours_an_hour` of songs, less the time and the hours of
 a call on one song a split, which is mostly the start of the process (empty where
 that took no less); `codec_alone` the same of the codec by itself on
-such segments in memory, mixture and sources; `share_of_codec` their ratio (stage `both`: one after the other);
+such mixtures in memory; `share_of_codec` their ratio (stage `both`: one after the other);
 `peak_private_mb` the most memory of its own that the process held, `peak_mapped_mb` the most of its files that the
 system had mapped for it, which it drops when memory is short; `disk_mb_an_hour` of the stage's output, a song's hour.
 EnCodec has random weights here, which are as fast.
@@ -66,15 +66,14 @@ def link_songs(songs: list[Track], hours: float, root: Path) -> float:
 
 
 def codec_alone(project: Path) -> float:
-    """Seconds of the codec for a segment's mixture and sources, in batches of the stage's size, from memory."""
+    """Seconds of the codec for a segment's mixture, in batches of the stage's size, from memory."""
     params, device = load_params(project / "params.yaml"), default_device()
     codec = make_codec(params.codec, params.segments.sample_rate, str(device))
     size = BATCH[device.type]
-    sources = torch.stack(
-        [torch.from_numpy(each.sources) for each in SegmentStore(project / "segments", "train")]
+    mixtures = torch.stack(
+        [torch.from_numpy(each.mixture) for each in SegmentStore(project / "segments", "train")]
     )
-    sources = sources.repeat(-(-size // len(sources)), 1, 1)[:size]
-    audio = torch.cat([sources.mean(dim=1, keepdim=True), sources], dim=1).flatten(0, 1).to(device)
+    audio = mixtures.repeat(-(-size // len(mixtures)), 1)[:size].to(device)
     found: list[float] = []
     with torch.no_grad():
         codec.encode(audio)

@@ -1,4 +1,4 @@
-"""Stage `latents`: segments -> latents, every mixture and source through the codec."""
+"""Stage `latents`: segments -> latents, every mixture through the codec."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The store of latents: every segment's mixture and sources through the codec.
+"""The store of latents: every segment's mixture through the codec.
 
-A split is one LMDB file with the keys `SEG/mixture` and `SEG/SOURCE`, float32[channels, frames] as
-their values; `latents.json` says which codec made them.
+A split is one LMDB file with the segments' names as keys and float32[channels, frames] as values; `latents.json` says
+which codec made them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from ucr.foundation.params import CodecParams
 from ucr.foundation.schema import checked
 
 DESCRIPTION = "latents.json"
-MIXTURE = "mixture"
-BATCH = {"cpu": 2, "cuda": 16}  # segments through the codec at once, and between commits
+BATCH = {"cpu": 4, "cuda": 32}  # segments through the codec at once, and between commits
 
 
 class _View:
@@ -74,7 +73,6 @@ class LatentStore:
         try:
             self.frames: int = self.meta["frames"]
             self._channels: int = self.meta["channels"]
-            self._sources: list[str] = self.meta["sources"]
             expected = self.meta["counts"][split]
         except KeyError as error:
             raise UserError(f"{description} lacks {error}: {remedy}") from None
@@ -88,19 +86,12 @@ class LatentStore:
 
     def mixture(self, i: int) -> np.ndarray:
         """Latent of the i-th mixture: a read-only view of the file, float32[channels, frames]."""
-        return self._read(i, MIXTURE)
+        buffer = _get(self._transaction, self.names[i])
+        return np.asarray(_View(buffer, self._channels, self._transaction))
 
     def crop(self, i: int, start: int, length: int) -> np.ndarray:
         """Frames `start` to `start + length` of the i-th mixture: a view, float32[channels, length]."""
-        return self._read(i, MIXTURE)[:, start : start + length]
-
-    def sources(self, i: int) -> np.ndarray:
-        """Latents of the i-th segment's sources: float32[n_sources, channels, frames]."""
-        return np.stack([self._read(i, source) for source in self._sources])
-
-    def _read(self, i: int, signal: str) -> np.ndarray:
-        buffer = _get(self._transaction, self.names[i], signal)
-        return np.asarray(_View(buffer, self._channels, self._transaction))
+        return self.mixture(i)[:, start : start + length]
 
 
 def open_latents(
@@ -159,7 +150,7 @@ def write_latents(
     runs: str | Path,
     device: str = "cpu",
 ) -> None:
-    """Put every segment through the codec; a killed call is continued by the next of the same segments, codec and code.
+    """Put every mixture through the codec; a killed call is continued by the next of the same segments, codec and code.
 
     Parameters
     ----------
@@ -232,10 +223,10 @@ def _encode(path: Path, store: SegmentStore, codec: Codec, device: str, progress
         writing = None
         for start in range(0, len(missing), size):
             batch = [store[i] for i in missing[start : start + size]]
-            audio = np.concatenate([[segment.mixture, *segment.sources] for segment in batch])
+            audio = np.stack([segment.mixture for segment in batch])
             with torch.no_grad():
                 latents = codec.encode(torch.from_numpy(audio).to(device)).cpu().numpy()
-            keys = [f"{segment.name}/{signal}" for segment in batch for signal in (MIXTURE, *store.sources)]
+            keys = [segment.name for segment in batch]
             if writing is not None:
                 writing.result()
             writing = writer.submit(_write, environment, keys, latents)
@@ -255,24 +246,19 @@ def _statistics(path: Path) -> tuple[float, float]:
     moments = np.zeros(3)
     with open_lmdb(path).begin(buffers=True) as transaction:
         for name in _names(transaction, path):
-            latent = np.frombuffer(_get(transaction, name, MIXTURE), "<f4").astype(np.float64)
+            latent = np.frombuffer(_get(transaction, name), "<f4").astype(np.float64)
             moments += np.array([latent.size, latent.sum(), latent @ latent])
     mean, square = moments[1:] / moments[0]
     return float(mean), float(np.sqrt(square - mean**2))
 
 
-def _get(transaction: lmdb.Transaction, name: str, signal: str) -> bytes | memoryview:
-    buffer = transaction.get(f"{name}/{signal}".encode())
+def _get(transaction: lmdb.Transaction, name: str) -> bytes | memoryview:
+    buffer = transaction.get(name.encode())
     if buffer is None:
-        raise UserError(
-            f"the store of latents lacks {name}/{signal}: delete it and run `python -m pipelines.latents`"
-        )
+        raise UserError(f"the store of latents lacks {name}: delete it and run `python -m pipelines.latents`")
     return buffer
 
 
 def _names(transaction: lmdb.Transaction, path: Path) -> list[str]:
     """Names of the segments in the store at `path`, sorted by track and index."""
-    keys = read_keys(transaction, path)
-    return sorted_names(
-        [key.removesuffix(f"/{MIXTURE}") for key in keys if key.endswith(f"/{MIXTURE}")], path
-    )
+    return sorted_names(read_keys(transaction, path), path)
