@@ -140,7 +140,7 @@ def test_without_network_one_sentence_says_what_to_do(tmp_path):
 @pytest.mark.parametrize(
     ("stage", "limit", "sentence"),
     [
-        ("latents", 2_000_000, "train.lmdb can't be written"),
+        ("latents", 600_000, "train.lmdb can't be written"),
         ("references", 20_000, "mixture.wav: File too large"),
     ],
 )
