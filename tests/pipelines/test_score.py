@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from eval.folders import COLUMNS
+from eval.folders import ROW_COLUMNS
 from pipelines.score import score
 from pipelines.tables import make
 from tests.helpers import PARAMS
@@ -88,7 +88,7 @@ def test_both_stages_from_the_command_line(project):
     assert result.returncode == 0, result.stderr
     assert "scores/irm: 176 scores of 4 segments (132 ok, 44 failed)" in result.stdout
     rows = pd.read_csv("scores/irm/rows.csv")
-    assert list(rows.columns) == COLUMNS
+    assert list(rows.columns) == ROW_COLUMNS
     failed = rows[rows["status"] == "failed"]
     assert set(failed["segment"]) == {NAMES[2]}
     assert set(failed["reason"]) == {"ValueError: no, never"}
@@ -136,7 +136,7 @@ def test_provenance_says_where_the_scores_come_from(project, params):
     score("irm", params)
     found = json.loads(Path("scores/irm/provenance.json").read_text())
     assert found["data"] == "5e6" * 20
-    assert found["protocol"] == {"version": 1, "window": 0.5, "hop": 0.25}
+    assert found["protocol"] == {"version": 2, "window": 0.5, "hop": 0.25}
     assert found["code"] == code_version()
     assert len(found["weights"]) == len(found["references"]) == len(found["params"]["hash"]) == 64
     assert list(found["params"]["values"]["methods"]) == ["irm"]
