@@ -31,7 +31,7 @@ NAMES = [f"Track0000{track}_{i}" for track in (1, 2) for i in (0, 1)]
 @pytest.fixture
 def params() -> Params:
     values = yaml.safe_load(PARAMS.read_text())
-    values["methods"] = {"irm": {"needs": "segments"}, "hpss": {"needs": "segments"}}
+    values["methods"] = {name: {"needs": "segments", "code": f"baselines/{name}.py"} for name in ("irm", "hpss")}
     values["scores"] = {"window": 0.5, "hop": 0.25, "bootstrap": 100}
     return check_params(values)
 
@@ -131,7 +131,7 @@ def test_the_tables_are_the_same_bytes_again(project, params):
 def test_provenance_says_where_the_scores_come_from(project, params):
     (project / "weights").mkdir()
     (project / "weights" / "model.safetensors").write_bytes(b"1")
-    methods = params.methods | {"irm": {"needs": "weights"}}
+    methods = params.methods | {"irm": params.methods["irm"] | {"needs": "weights"}}
     params = params.model_copy(update={"methods": methods})
     score("irm", params)
     found = json.loads(Path("scores/irm/provenance.json").read_text())
@@ -150,7 +150,7 @@ def test_provenance_names_the_shipped_weights_of_the_run_s_task(project, params)
         folder.mkdir(parents=True)
         (folder / "card.json").write_text("{}")
         (folder / "model.safetensors").write_bytes(task.encode())
-    methods = params.methods | {"irm": {"needs": "shipped"}}
+    methods = params.methods | {"irm": params.methods["irm"] | {"needs": "shipped"}}
     score("irm", params.model_copy(update={"methods": methods}))
     found = json.loads(Path("scores/irm/provenance.json").read_text())
     own = "+".join(reversed(params.sources))
