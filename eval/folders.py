@@ -35,7 +35,7 @@ class Song:
     """Files of one song or segment: found, their sources in one order, their lengths and rates equal.
 
     `references` maps a reference's name (`waveform`, `codec`) to its sources' files. Without a `mixture`
-    the mean of the first reference's sources is one. `failure` says why there are no estimates, or is empty.
+    the mean of a reference's sources is one. `failure` says why there are no estimates, or is empty.
     `steps` holds the references' steps of amplitude (`eval.stems.Info`).
     """
 

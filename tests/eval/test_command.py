@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 import soundfile
 
+from benchmarks.score import Case, make_songs
+from benchmarks.score import run as run_module
 from eval.__main__ import main
 from eval.compare import compare, read_results
 from eval.folders import COLUMNS, ROW_COLUMNS
@@ -425,3 +427,15 @@ def test_compare_refuses_what_is_not_there(tmp_path):
     (tmp_path / "a" / "reports" / "tables" / "provenance.csv").write_text("method\nhpss\n")
     with pytest.raises(UserError, match=r"provenance\.csv of \S+ lacks data"):
         read_results(str(tmp_path / "a"))
+
+
+@pytest.mark.slow
+def test_memory_grows_with_a_song_by_its_windows_correlations_alone(tmp_path):
+    """Under 100 kB a second of four sources, whose samples take 1.4 MB, and a margin for what the system gives."""
+    used = {}
+    for seconds in (60, 360):
+        make_songs(tmp_path / str(seconds), Case(1, seconds, 4, 44100))
+        folders = (tmp_path / str(seconds) / name for name in ("true", "found"))
+        used[seconds] = run_module("eval", "score", *folders).memory
+    assert used[360] < 1000
+    assert used[360] - used[60] < 0.1 * 300 + 50
