@@ -179,7 +179,8 @@ def _reader(
             audio[:, max(start, 0) : min(stop, n_samples)],
             [(0, 0), (max(0, -start), max(0, stop - n_samples))],
         )
-        return Piece(piece, np.sum(piece**2, axis=1), finite)
+        energies = np.sum(piece**2, axis=1)
+        return Piece(piece, energies, energies, finite)
 
     return read
 

@@ -54,7 +54,7 @@ class SongReader:
         n, first, last = len(self.references), max(start, 0), min(stop, self.n_samples)
         paths = (*self.references, *self.estimates, *([self.mixture] if self.mixture else []))
         audio = np.zeros((2 * n + 1, stop - start), np.float32)
-        energies = np.zeros(2 * n + 1)
+        mono, energies = np.zeros((2, 2 * n + 1))
         finite = np.ones(n, bool)
         for i, (path, offset) in enumerate(zip(paths, self.offsets or [0] * len(paths), strict=False)):
             channels = _read(path, first + offset, last + offset)
@@ -67,12 +67,13 @@ class SongReader:
                     )
                 finite[i - n] = False
                 channels = np.zeros_like(channels)
-            energies[i] = np.mean(np.sum(np.square(channels, dtype=np.float64), axis=0))
-            audio[i, first - start : last - start] = channels.mean(axis=1)
+            average = channels.mean(axis=1) if channels.shape[1] > 1 else channels[:, 0]
+            mono[i], energies[i] = _energy(average), _energy(channels) / channels.shape[1]
+            audio[i, first - start : last - start] = average
         if not self.mixture:
             audio[-1] = audio[:n].mean(axis=0)
-            energies[-1] = np.sum(np.square(audio[-1], dtype=np.float64))
-        return Piece(audio, energies, finite)
+            mono[-1] = energies[-1] = _energy(audio[-1])
+        return Piece(audio, mono, energies, finite)
 
     def aligned(self, delays: np.ndarray) -> SongReader:
         """The same with each estimate, int[n] samples late, moved there; what not all have is left out."""
@@ -102,6 +103,11 @@ def read_info(path: Path) -> Info:
         raise UserError(
             f"{path} can't be read as audio ({error}): it is damaged or not an audio file"
         ) from None
+
+
+def _energy(audio: np.ndarray) -> float:
+    """To the six digits of single precision."""
+    return float(np.vdot(audio, audio))
 
 
 def _read(path: Path, start: int, stop: int) -> np.ndarray:

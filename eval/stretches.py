@@ -22,13 +22,14 @@ class Piece:
     ----------
     audio : float32[2n + 1, n_samples]
         Channels averaged, zeros outside the song and where an estimate is not finite.
-    channels : float64[2n + 1]
-        Mean energy of the channels before they were averaged.
+    mono, channels : float64[2n + 1]
+        Energy, and mean energy of the channels before they were averaged.
     finite : bool[n]
         Of the estimates.
     """
 
     audio: np.ndarray
+    mono: np.ndarray
     channels: np.ndarray
     finite: np.ndarray
 
@@ -83,8 +84,8 @@ def survey_stretch(read: Read, start: int, stop: int, sample_rate: int) -> Surve
     audio = piece.audio[:, : stop - start].astype(np.float64)
     return Survey(
         audio @ audio.T,
-        np.abs(audio).max(axis=1),
-        np.einsum("kt,kt->k", piece.audio, piece.audio, dtype=np.float64),
+        np.maximum(audio.max(axis=1), -audio.min(axis=1)),
+        piece.mono,
         piece.channels,
         piece.finite,
         cross_spectra(piece.audio[:n].sum(axis=0), piece.audio[n : 2 * n], start, stop, frame),
