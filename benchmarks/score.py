@@ -1,32 +1,66 @@
-"""Segments a second of this project's scoring, all metrics on all cores, against museval segment by segment.
+"""`python -m eval score` against museval on the same files, in turns -> benchmarks/score.csv.
 
-    python benchmarks/score.py [--segments 100] [--sources 2]
+    python -m benchmarks.score [--rounds 3] [--csv benchmarks/score.csv]
 
-Segments are 7 s of noise at 24 kHz, scored against one reference. museval gives BSS Eval v4 alone; the two agree on
-every window: the largest difference is printed. Workers start before the clock does.
+Signals are noise with leakage and noise at levels that differ, 16 bit WAV. Ours is the command with every metric on
+all cores; museval gives BSS Eval v4 alone, song by song, with as many threads as its libraries take. Both are
+processes of their own, whose start counts, as do reading the files and writing the scores. The table has the medians
+and ranges of wall time, CPU time and largest resident memory, and how far the scores lie apart. The longest
+song, ours alone, shows how memory grows.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import re
+import resource
+import subprocess
+import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import joblib
 import numpy as np
-from tqdm import tqdm
+import pandas as pd
+import soundfile
 
-from eval import scores
-from eval.bss_eval import bss_eval
-from eval.distances import multiscale_stft_distance
-from eval.folders import Song, _read, find_songs, score_songs
 from eval.scores import WINDOWED
-from ucr.foundation.files import write_audio
+from ucr.foundation.errors import command
+from ucr.foundation.files import write_csv
 
-RATE, SECONDS, WINDOW, HOP = 24000, 7, 3.5, 1.5
+WINDOW, HOP = 3.5, 1.5
 NAMES = ["drums", "bass", "piano", "guitar"]
+TABLE = Path("benchmarks/score.csv")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Songs to score, and whether by museval too."""
+
+    songs: int
+    seconds: int
+    sources: int
+    rate: int
+    both: bool = True
+
+
+CASES = [
+    Case(40, 7, 2, 24000),
+    Case(1, 60, 4, 44100),
+    Case(1, 900, 4, 44100, both=False),
+]
+
+
+class Used(NamedTuple):
+    """What a process took: seconds, seconds of CPU, megabytes."""
+
+    wall: float
+    cpu: float
+    memory: float
 
 
 @functools.cache
@@ -40,92 +74,105 @@ def load_museval():
     return museval.metrics
 
 
-def make_segments(folder: Path, count: int, names: list[str]) -> list[Song]:
-    """Write true sources and estimates of noise, at levels that differ, and match them."""
-    rng = np.random.default_rng(0)
-    for i in range(count):
-        true = np.float32(0.1 * rng.standard_normal((len(names), RATE * SECONDS)))
-        noise = np.float32(0.1 * rng.standard_normal(true.shape) * 10 ** rng.uniform(-1, 0.5))
-        for name, source, estimate in zip(names, true, true + 0.2 * true[::-1] + noise, strict=True):
-            write_audio(folder / "true" / f"Track{i:05}_0" / f"{name}.wav", source, RATE)
-            write_audio(folder / "found" / f"Track{i:05}_0" / f"{name}.wav", estimate, RATE)
-    return find_songs({"waveform": folder / "true"}, folder / "found", sources=names)[0]
+def make_songs(folder: Path, case: Case) -> None:
+    """Write `true` and `found`, a folder a song."""
+
+    def noise(*seed: int) -> np.ndarray:
+        signal = np.random.default_rng(seed).standard_normal(case.rate * case.seconds, np.float32)
+        return np.float32(0.1) * signal
+
+    for song in range(case.songs):
+        for i in range(case.sources):
+            true = noise(song, i)
+            level = np.float32(10 ** np.random.default_rng((song, i)).uniform(-1, 0.5))
+            leak = np.float32(0.2) * noise(song, case.sources - 1 - i)
+            found = true + leak + level * noise(song, case.sources + i)
+            for place, signal in (("true", true), ("found", found / 4)):
+                home = folder / place / f"Track{song:05}"
+                home.mkdir(parents=True, exist_ok=True)
+                soundfile.write(home / f"{NAMES[i]}.wav", signal, case.rate)
 
 
-def by_museval(songs: list[Song]) -> np.ndarray:
-    """SDR, SIR and SAR of every segment, one after the other: float64[songs, n, 3, windows]."""
+def by_museval(folder: Path) -> None:
+    """Score the songs of a folder -> `museval.npy`, float64[songs, n, 3, windows]."""
     museval = load_museval()
-    found = []
-    for song in tqdm(songs, desc="museval", unit="segment"):
-        true, estimates = (
-            _read(song.references["waveform"], song.n_samples),
-            _read(song.estimates, song.n_samples),
+    scores = []
+    for song in sorted((folder / "true").iterdir()):
+        stems = sorted(song.iterdir())
+        true, found = (
+            np.stack([soundfile.read(folder / place / song.name / stem.name)[0] for stem in stems])
+            for place in ("true", "found")
         )
-        sdr, _, sir, sar, _ = museval.bss_eval(
-            true[..., None], estimates[..., None], WINDOW * RATE, HOP * RATE
-        )
-        found.append(np.stack([sdr, sir, sar], axis=1))
-    return np.stack(found)
+        rate = soundfile.info(stems[0]).samplerate
+        sdr, _, sir, sar, _ = museval.bss_eval(true[..., None], found[..., None], WINDOW * rate, HOP * rate)
+        scores.append(np.stack([sdr, sir, sar], axis=1))
+    np.save(folder / "museval.npy", np.stack(scores))
 
 
-def shares(songs: list[Song]) -> dict[str, float]:
-    """Milliseconds a segment of each part, in this process."""
-    true = np.float64([_read(song.references["waveform"], song.n_samples) for song in songs])
-    found = np.float64([_read(song.estimates, song.n_samples) for song in songs])
-
-    def si_family() -> None:
-        coordinates = scores._coordinates(true, found, true.mean(1)[:, None])
-        scores._best_order(*coordinates[:2])
-        scores._si_scores(*coordinates)
-
-    window, hop = round(WINDOW * RATE), round(HOP * RATE)
-    parts = {
-        "SI family and permutation": si_family,
-        "multi-scale STFT distance": lambda: [
-            multiscale_stft_distance(*each) for each in zip(true, found, strict=True)
-        ],
-        "BSS Eval v4": lambda: [bss_eval(*each, window, hop) for each in zip(true, found, strict=True)],
-    }
-    taken = {}
-    for name, part in parts.items():
-        part()
-        began = time.perf_counter()
-        part()
-        taken[name] = 1000 * (time.perf_counter() - began) / len(songs)
-    return taken
+def run(*arguments: str | Path) -> Used:
+    """Run a module of this repository and see what it takes."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    command = [sys.executable, "-m", *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    memory = 0.0
+    while (
+        process.poll() is None
+    ):  # the largest of the process: what the system counts begins with its parent's
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+        memory = max(memory, int(found[1]) / 1024 if found else 0)
+        time.sleep(0.02)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Used(time.perf_counter() - began, cpu, memory)
 
 
+def measure(case: Case, rounds: int) -> dict[str, object]:
+    """One row."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_songs(folder, case)
+        ours, theirs = [], []
+        for _ in range(rounds):
+            ours.append(run("eval", "score", folder / "true", folder / "found", "--csv", folder / "rows.csv"))
+            if case.both:
+                theirs.append(run("benchmarks.score", "--museval", folder))
+        row: dict[str, object] = {
+            "songs": case.songs, "seconds": case.seconds, "sources": case.sources, "sample_rate": case.rate,
+            "cores": joblib.cpu_count(), "rounds": rounds,
+        }  # fmt: skip
+        for who, used in (("ours", ours), ("museval", theirs)):
+            for what in Used._fields:
+                values = [getattr(each, what) for each in used] or [np.nan]
+                row[f"{who}_{what}"] = round(float(np.median(values)), 1)
+                row[f"{who}_{what}_range"] = f"{min(values):.1f} to {max(values):.1f}" if used else ""
+        if case.both:
+            for what in ("wall", "cpu"):
+                ratio = np.median([getattr(each, what) for each in theirs]) / row[f"ours_{what}"]
+                row[f"{what}_ratio"] = round(float(ratio), 2)
+            rows = pd.read_csv(folder / "rows.csv")
+            expected = np.load(folder / "museval.npy")
+            mine = rows[rows["metric"].isin(WINDOWED)]["value"].to_numpy().reshape(expected.shape)
+            row["largest_difference_db"] = float(f"{np.abs(mine - expected).max():.1e}")
+    return row
+
+
+@command
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--segments", type=int, default=100)
-    parser.add_argument("--sources", type=int, default=2, choices=[2, 3, 4])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--csv", type=Path, metavar="OUT", help=f"write the table, as in {TABLE}")
+    parser.add_argument("--museval", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    names = NAMES[: arguments.sources]
-    with tempfile.TemporaryDirectory() as folder:
-        songs = make_segments(Path(folder), arguments.segments, names)
-        score_songs(songs, names, method="warm-up", ordered=True, window=WINDOW, hop=HOP)
-        began = time.perf_counter()
-        rows = score_songs(songs, names, method="scoring", ordered=True, window=WINDOW, hop=HOP)
-        ours = len(songs) / (time.perf_counter() - began)
-        began = time.perf_counter()
-        theirs = by_museval(songs)
-        museval = len(songs) / (time.perf_counter() - began)
-        parts = shares(songs[: min(8, len(songs))])
-
-    mine = rows[rows["metric"].isin(WINDOWED)]["value"].to_numpy().reshape(theirs.shape)
-    print(
-        f"{joblib.cpu_count()} cores, {arguments.sources} sources, {arguments.segments} segments of {SECONDS} s"
-    )
-    print(f"all metrics, this project: {ours:.2f} segments a second")
-    print(f"BSS Eval v4 alone, museval segment by segment: {museval:.2f} segments a second")
-    print(
-        f"largest difference of a BSS Eval v4 score: {np.abs(mine - theirs).max():.1e} dB (rows keep 6 digits)"
-    )
-    for name, milliseconds in parts.items():
-        share = milliseconds / sum(parts.values())
-        print(f"{name}: {milliseconds:.1f} ms a segment in one process, {share:.1%}")
+    if arguments.museval:
+        return by_museval(arguments.museval)
+    table = pd.DataFrame([measure(case, arguments.rounds) for case in CASES])
+    if arguments.csv:
+        write_csv(arguments.csv, table)
+    print(table.T.to_string(header=False))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,9 @@ HEADLINE = ["si_sdr", "si_sir", "si_sar"]
 SCORE_HELP = """\
 A folder holds one song's stems, or one folder of stems a song or segment; segment 3 of SONG is called SONG_3.
 Stems are WAV or FLAC; stereo is averaged to mono. A stem called mixture (or mix) among the references is what
-improvements are measured over; without one, the mean of the sources is.
+improvements are measured over; without one, the mean of the sources is. A source that is silent, holds one bit of
+dither or cancels in mono has no scores. A silent estimate has failed and scores as the mixture does, 0 dB at most.
+Estimates that are late by a constant delay of up to 100 ms, as encoders leave them, are named.
 
 Scores: SI-SDR, SI-SIR, SI-SAR, SI-SDR improvement, BSS Eval v4 (museval, 3.5 s windows every 1.5 s) and
 multi-scale STFT distance; see eval/scores.py. Intervals are over songs, so one song has none.
@@ -24,6 +27,7 @@ examples:
   python -m eval score musdb/test/Song separated/Song
   python -m eval score references/waveform estimates/irm --sources drums,bass
   python -m eval score references/waveform estimates/hpss --unordered --csv rows.csv
+  python -m eval score musdb/test/Song decoded_from_mp3/Song --align
 """
 COMPARE_HELP = """\
 Prints, for each method that both have, the means over tracks, the difference B less A with its 95 % interval,
@@ -47,7 +51,10 @@ def score(arguments: argparse.Namespace) -> None:
         {"waveform": arguments.references}, arguments.estimates, sources=arguments.sources, ordered=ordered
     )
     method = arguments.estimates.resolve().name
-    rows = score_songs(songs, sources, method=method, ordered=ordered, window=WINDOW, hop=HOP)
+    rows = score_songs(
+        songs, sources, method=method, ordered=ordered, window=WINDOW, hop=HOP, align=arguments.align
+    )
+    _warn_of_delays(rows, {song.name: song.sample_rate for song in songs}, arguments.align)
     if arguments.csv:
         write_csv(arguments.csv, rows)
     about = Method("", "fixed order" if ordered else "best permutation")
@@ -62,6 +69,22 @@ def score(arguments: argparse.Namespace) -> None:
     reasons = rows[rows["status"] != "ok"].groupby(["status", "reason"])["segment"].nunique().reset_index()
     for status, reason, count in reasons.itertuples(index=False):
         print(f"{status} in {count} segments: {reason}")
+
+
+def _warn_of_delays(rows: pd.DataFrame, rates: dict[str, int], aligned: bool) -> None:
+    """Name the constant delays that were found, a line each."""
+    late = rows[rows["delay"].fillna(0) != 0]
+    keys = zip(late["delay"], late["segment"].map(rates), strict=True)
+    for delay, rate in dict.fromkeys(keys):
+        found = late[(late["delay"] == delay) & (late["segment"].map(rates) == rate)]
+        names, segments = ", ".join(found["source"].unique()), found["segment"].unique()
+        where = segments[0] if len(segments) == 1 else f"{len(segments)} segments such as {segments[0]}"
+        print(
+            f"warning: {where}: the estimates of {names} are {abs(delay)} samples ({1000 * abs(delay) / rate:.1f} ms) "
+            f"{'late' if delay > 0 else 'early'}: "
+            + ("taken out" if aligned else "scores count that as error, --align takes it out"),
+            file=sys.stderr,
+        )
 
 
 def compare(arguments: argparse.Namespace) -> None:
@@ -107,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--unordered", action="store_true", help="names of estimates mean nothing: best permutation"
     )
+    one.add_argument("--align", action="store_true", help="take a constant delay out of estimates")
     one.add_argument("--csv", type=Path, metavar="OUT", help="write every score as a row")
     one.set_defaults(run=score)
     two = commands.add_parser("compare", help="compare two results", formatter_class=raw, epilog=COMPARE_HELP)

@@ -6,6 +6,8 @@ import numpy as np
 from scipy.fft import rfft
 
 FFT_SIZES = (2048, 512, 128)
+OVERLAP = max(FFT_SIZES)  # samples after a stretch that its last frames reach into
+PIECE = 2**15  # samples at a time, whose frames stay in the processor's cache; whole hops of every size
 EPSILON = 1e-5  # amplitude under which bins count as equal: -100 dB of full scale
 
 
@@ -32,15 +34,62 @@ def multiscale_stft_distance(references: np.ndarray, estimates: np.ndarray) -> n
     -------
     float64[...]
     """
+    references, estimates = (np.asarray(each, np.float32) for each in (references, estimates))
+    n_samples = references.shape[-1]
+    return distances(
+        sum(
+            spectral_sums(
+                references[..., start : start + PIECE + OVERLAP],
+                estimates[..., start : start + PIECE + OVERLAP],
+                start,
+                min(start + PIECE, n_samples),
+                n_samples,
+            )
+            for start in range(0, n_samples, PIECE)
+        )
+    )
+
+
+def spectral_sums(
+    references: np.ndarray, estimates: np.ndarray, start: int, stop: int, n_samples: int
+) -> np.ndarray:
+    """What a stretch of signals adds to the sums that their distances follow from.
+
+    Parameters
+    ----------
+    references, estimates : float32[..., n]
+        From sample `start` to `stop + OVERLAP`, or less where the signal ends.
+    start, stop
+        The stretch, in samples: of frames that begin in it.
+    n_samples
+        Of the whole signal.
+
+    Returns
+    -------
+    float64[scales, 4, ...]
+        Energies of S - Ŝ and of S, sum of the logarithms' distances, number of bins.
+    """
+    sums = np.zeros((len(FFT_SIZES), 4, *references.shape[:-1]))
+    for scale, size in zip(sums, FFT_SIZES, strict=True):
+        hop = size // 4
+        last = max(0, n_samples - size) // hop * hop
+        for begin in range(-(-start // hop) * hop, min(stop, last + 1), PIECE):
+            end = min(begin + PIECE - hop, stop - 1, last) // hop * hop + size - start
+            true, estimated = (
+                _magnitudes(each[..., begin - start : end], size) for each in (references, estimates)
+            )
+            log_distance = np.abs(np.log((true + EPSILON) / (estimated + EPSILON)))
+            parts = ((true - estimated) ** 2, true**2, log_distance)
+            scale[:3] += [part.sum((-2, -1), dtype=np.float64) for part in parts]
+            scale[3] += true.shape[-2] * true.shape[-1]
+    return sums
+
+
+def distances(sums: np.ndarray) -> np.ndarray:
+    """Multi-scale STFT distances, float64[...], from the sums over a whole signal."""
+    differences, energies, logarithms, bins = np.moveaxis(sums, 1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.mean([_distance(references, estimates, size) for size in FFT_SIZES], axis=0)
-
-
-def _distance(references: np.ndarray, estimates: np.ndarray, size: int) -> np.ndarray:
-    true, estimated = _magnitudes(references, size), _magnitudes(estimates, size)
-    convergence = np.linalg.norm(true - estimated, axis=(-2, -1)) / np.linalg.norm(true, axis=(-2, -1))
-    log_distance = np.abs(np.log((true + EPSILON) / (estimated + EPSILON))).mean(axis=(-2, -1))
-    return np.float64(convergence) + log_distance
+        return np.mean(np.sqrt(differences / energies) + logarithms / bins, axis=0)
 
 
 def _magnitudes(audio: np.ndarray, size: int) -> np.ndarray:

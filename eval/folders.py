@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 
-from eval.scores import failed_scores, n_windows, score_segments
+from eval.bss_eval import Windows
+from eval.scores import Score, failed_scores
+from eval.songs import look_over, score_song
+from eval.stems import Info, SongReader, read_info
+from eval.stretches import measure_stretch, stretches, survey_stretch, total
 from ucr.foundation.errors import UserError
 from ucr.foundation.workers import in_workers
 
@@ -21,7 +26,8 @@ COLUMNS = [
 ]  # fmt: skip
 SUFFIXES = {".wav", ".flac"}
 MIXTURES = ("mixture", "mix")
-BATCH_SAMPLES = 2**20  # of one source that a thread takes at a time: bounds memory, spreads the work
+ROW_COLUMNS = [*COLUMNS, "delay"]
+TOGETHER = 2**24  # samples of the songs whose stretches are spread over the cores at once: bounds memory
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,8 @@ class Song:
     """Files of one song or segment: found, their sources in one order, their lengths and rates equal.
 
     `references` maps a reference's name (`waveform`, `codec`) to its sources' files. Without a `mixture`
-    the mean of the first reference's sources is one. `failure` says why there are no estimates, or is empty.
+    the mean of a reference's sources is one. `failure` says why there are no estimates, or is empty.
+    `steps` holds the references' steps of amplitude (`eval.stems.Info`).
     """
 
     name: str
@@ -38,6 +45,7 @@ class Song:
     estimates: list[Path]
     n_samples: int
     sample_rate: int
+    steps: Mapping[str, list[float]]
     failure: str
 
     @property
@@ -112,15 +120,25 @@ def find_songs(
         if name not in failures:
             estimated = _estimates(found.get(name), stems, sources, ordered, estimates / name)
         files = [*itertools.chain(*true.values()), *estimated, *([mixture] if mixture else [])]
+        infos = {path: read_info(path) for path in files}
+        n_samples, rate = _length_and_rate(infos)
+        steps = {reference: [infos[path].step for path in paths] for reference, paths in true.items()}
         song = name or truth[name].resolve().name
-        songs.append(Song(song, true, mixture, estimated, *_length_and_rate(files), failures.get(name, "")))
+        songs.append(Song(song, true, mixture, estimated, n_samples, rate, steps, failures.get(name, "")))
     return songs, sources
 
 
 def score_songs(
-    songs: list[Song], sources: list[str], *, method: str, ordered: bool, window: float, hop: float
+    songs: list[Song],
+    sources: list[str],
+    *,
+    method: str,
+    ordered: bool,
+    window: float,
+    hop: float,
+    align: bool = False,
 ) -> pd.DataFrame:
-    """Score songs on all cores.
+    """Score songs on all cores, in memory that does not grow with their length but for the windows' correlations.
 
     Parameters
     ----------
@@ -129,30 +147,50 @@ def score_songs(
     method
         Name for the rows.
     ordered, window, hop
-        As for `eval.scores.score_segments`.
+        As for `eval.songs.score_segments`.
+    align
+        Whether to take out the estimates' delays, and score what is then left of the song.
 
     Returns
     -------
     DataFrame
-        One value a row, columns `COLUMNS`, in the order of the songs; `value` is NaN unless `ok`.
+        One value a row, columns `ROW_COLUMNS`, in the order of the songs. `value` is NaN where there is none
+        (`eval.scores`). `delay` is that of the source's estimate in samples, as it was found, positive if late.
+
+    Raises
+    ------
+    UserError
+        If a file is damaged, or a reference or mixture holds samples that are not finite.
     """
     from threadpoolctl import threadpool_limits
     from tqdm import tqdm
 
-    batches = list(_batches(songs))
-    calls = [(batch, sources, ordered, window, hop) for batch in batches]
-    rows = []
+    rows: list[tuple] = []
     with (
         threadpool_limits(1),  # of each of the threads, which are one a core
         tqdm(total=len(songs), desc=f"scoring {method}", unit="segment") as progress,
     ):
-        for batch, result in zip(batches, in_workers(_score_batch, calls, "threading"), strict=True):
-            rows += result
-            progress.update(len(batch))
-    table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name not in ("task", "method")])
+        for group in _groups(songs):
+            found = _score_group(group, ordered=ordered, seconds=(window, hop), align=align)
+            for song in group:
+                for reference in song.references:
+                    delays, scores = found.get((song.name, reference)) or _failed(song, sources, window, hop)
+                    rows += [
+                        (
+                            song.track,
+                            song.name,
+                            sources[score.source],
+                            reference,
+                            *score[1:],
+                            delays[score.source],
+                        )
+                        for score in scores
+                    ]
+            progress.update(len(group))
+    table = pd.DataFrame(rows, columns=[name for name in ROW_COLUMNS if name not in ("task", "method")])
     table.insert(0, "task", "+".join(sources))
     table.insert(1, "method", method)
-    return table.astype({"window": "Int64"}).round({"value": 6})
+    return table.astype({"window": "Int64", "delay": "Int64"}).round({"value": 6})
 
 
 def read_rows(path: Path) -> pd.DataFrame:
@@ -178,61 +216,85 @@ def read_rows(path: Path) -> pd.DataFrame:
     return table
 
 
-def _batches(songs: list[Song]) -> Iterator[list[Song]]:
-    """Runs of songs that make one array: equally long, all with estimates or all without."""
-    alike = itertools.groupby(songs, key=lambda song: (song.n_samples, song.sample_rate, not song.failure))
-    for (n_samples, _, _), run in alike:
-        size = max(1, BATCH_SAMPLES // n_samples)
-        while batch := list(itertools.islice(run, size)):
-            yield batch
+def _groups(songs: list[Song]) -> Iterator[list[Song]]:
+    """Runs of songs whose sums are held at once."""
+    group: list[Song] = []
+    for song in songs:
+        if group and sum(each.n_samples for each in [*group, song]) > TOGETHER:
+            yield group
+            group = []
+        group.append(song)
+    yield group
 
 
-def _score_batch(
-    songs: list[Song], sources: list[str], ordered: bool, window: float, hop: float
-) -> list[tuple]:
-    """Rows of a batch, without task and method."""
-    rate, n_samples = songs[0].sample_rate, songs[0].n_samples
-    windows = n_windows(n_samples, round(window * rate), round(hop * rate))
-    truth = {
-        name: np.stack([_read(song.references[name], n_samples) for song in songs])
-        for name in songs[0].references
+def _score_group(
+    songs: list[Song], *, ordered: bool, seconds: tuple[float, float], align: bool
+) -> dict[tuple[str, str], tuple[list[int], list[Score]]]:
+    """Delays and scores by song and reference, of songs that have estimates."""
+    waiting = {
+        (song.name, reference): song for song in songs if not song.failure for reference in song.references
     }
-    if not songs[0].failure:
-        estimates = np.stack([_read(song.estimates, n_samples) for song in songs])
-        means = next(iter(truth.values())).mean(1)
-        mixtures = [
-            _read_one(song.mixture, n_samples) if song.mixture else mean
-            for song, mean in zip(songs, means, strict=True)
-        ]
-    rows = []
-    for reference, true in truth.items():
-        if not songs[0].failure:
-            scores = score_segments(
-                true, estimates, np.stack(mixtures), rate, window=window, hop=hop, ordered=ordered
-            )
-        else:
-            scores = [failed_scores(len(sources), windows, song.failure) for song in songs]
-        rows += [
-            (song.track, song.name, sources[score.source], reference, *score[1:])
-            for song, of_song in zip(songs, scores, strict=True)
-            for score in of_song
-        ]
-    return rows
+    readers = {
+        key: SongReader(tuple(song.references[key[1]]), tuple(song.estimates), song.mixture, song.n_samples)
+        for key, song in waiting.items()
+    }
+    outlooks = _look_over(waiting, readers, ordered)
+    delays = {key: outlook.delays for key, outlook in outlooks.items()}
+    if align:
+        moved = {}
+        for key, outlook in outlooks.items():
+            of_estimates = np.zeros_like(outlook.delays)
+            of_estimates[outlook.order] = outlook.delays
+            aligned = readers[key].aligned(of_estimates)
+            if of_estimates.any() and aligned.n_samples > 0:
+                moved[key], delays[key] = aligned, of_estimates
+        readers |= moved
+        for key, outlook in _look_over(waiting, moved, ordered).items():
+            outlooks[key], delays[key] = outlook, delays[key][outlook.order]
+    windows = {
+        key: Windows(readers[key].n_samples, *(round(each * song.sample_rate) for each in seconds))
+        for key, song in waiting.items()
+    }
+    calls = {
+        key: (reader, outlooks[key].order, outlooks[key].failed, windows[key])
+        for key, reader in readers.items()
+    }
+    measured = {key: total(parts, windows[key]) for key, parts in _by_stretch(measure_stretch, calls)}
+    results = in_workers(score_song, [(outlooks[key], *sums) for key, sums in measured.items()], "threading")
+    return {key: (delays[key].tolist(), scores) for key, scores in zip(measured, results, strict=True)}
 
 
-def _read(paths: list[Path], n_samples: int) -> np.ndarray:
-    """Audio, channels averaged: float32[n, n_samples]; samples may be not finite."""
-    return np.stack([_read_one(path, n_samples) for path in paths])
+def _look_over(songs: Mapping[tuple, Song], readers: Mapping[tuple, SongReader], ordered: bool) -> dict:
+    """The outlook of each song and reference."""
+    calls = {key: (reader, songs[key].sample_rate) for key, reader in readers.items()}
+    return {
+        key: look_over(
+            functools.reduce(operator.add, parts),
+            songs[key].sample_rate,
+            ordered=ordered,
+            steps=songs[key].steps[key[1]],
+        )
+        for key, parts in _by_stretch(survey_stretch, calls)
+    }
 
 
-def _read_one(path: Path, n_samples: int) -> np.ndarray:
-    try:
-        audio = soundfile.read(str(path), dtype="float32", always_2d=True)[0].mean(1)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise UserError(f"{path} can't be read to its end ({error}): it is damaged, replace it") from None
-    if len(audio) != n_samples:
-        raise UserError(f"{path} ends after {len(audio)} of {n_samples} samples: it is damaged, replace it")
-    return audio
+def _by_stretch(function: Callable, calls: Mapping[tuple, tuple]) -> Iterator[tuple[tuple, Iterator]]:
+    """For each call's key the results for its stretches, as they come from all cores."""
+    parts = [
+        (key, (read, *part, *rest))
+        for key, (read, *rest) in calls.items()
+        for part in stretches(read.n_samples)
+    ]
+    results = in_workers(function, [arguments for _, arguments in parts], "threading")
+    pairs = zip(parts, results, strict=True)
+    for key, group in itertools.groupby(pairs, key=lambda pair: pair[0][0]):
+        yield key, (result for _, result in group)
+
+
+def _failed(song: Song, sources: list[str], window: float, hop: float) -> tuple[list[None], list[Score]]:
+    """The scores of a song without estimates."""
+    windows = Windows(song.n_samples, round(window * song.sample_rate), round(hop * song.sample_rate))
+    return [None] * len(sources), failed_scores(len(sources), len(windows.starts), song.failure)
 
 
 def _song_folders(folder: Path) -> dict[str, Path]:
@@ -289,31 +351,19 @@ def _estimates(
     return [stems[source] for source in sources]
 
 
-def _length_and_rate(paths: list[Path]) -> tuple[int, int]:
+def _length_and_rate(infos: Mapping[Path, Info]) -> tuple[int, int]:
     """Length in samples and rate in Hz that all the files share."""
-    first = _info(paths[0])
-    for path in paths[1:]:
-        info = _info(path)
-        if info.samplerate != first.samplerate:
+    (home, first), *others = infos.items()
+    for path, info in others:
+        if (info.n_samples, info.sample_rate) != (first.n_samples, first.sample_rate):
+            remedy = "cut or pad one" if info.sample_rate == first.sample_rate else "resample one"
             raise UserError(
-                f"{path} has a rate of {info.samplerate} Hz, but {paths[0]} of {first.samplerate} Hz: resample one"
+                f"{path} has {info.n_samples} samples at {info.sample_rate} Hz, but {home} has {first.n_samples} at "
+                f"{first.sample_rate} Hz: {remedy}"
             )
-        if info.frames != first.frames:
-            raise UserError(
-                f"{path} has {info.frames} samples, but {paths[0]} {first.frames}: cut or pad one"
-            )
-    if not first.frames:
-        raise UserError(f"{paths[0]} holds no audio: replace it")
-    return first.frames, first.samplerate
-
-
-def _info(path: Path):
-    try:
-        return soundfile.info(str(path))
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise UserError(
-            f"{path} can't be read as audio ({error}): it is damaged or not an audio file"
-        ) from None
+    if not first.n_samples:
+        raise UserError(f"{home} holds no audio: replace it")
+    return first.n_samples, first.sample_rate
 
 
 def _track_and_number(name: str) -> tuple[str, int]:

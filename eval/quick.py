@@ -28,7 +28,7 @@ def mean_si_scores(
     Returns
     -------
     means
-        In dB, by metric and source; NaN where a source or an estimate is silent.
+        In dB, by metric and source; NaN where a source is silent.
     seconds
         That separating took.
     """

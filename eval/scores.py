@@ -1,4 +1,4 @@
-"""Separation scores of arrays: SI family, BSS Eval v4 and a spectral distance, each value with a status.
+"""Separation scores: what each metric and status means, and the SI family of arrays; `eval.songs` has all of a song.
 
 What each metric is
 -------------------
@@ -16,24 +16,30 @@ v4_sdr, v4_sir, v4_sar
 mstft
     Multi-scale STFT distance (`eval.distances`), no unit, lower is better.
 
-Values in dB are limited to ±100: beyond that they measure rounding.
+Values in dB are limited to ±100 (`CAP_DB`): beyond that they measure rounding.
+
+What has no score, and what a failure scores
+--------------------------------------------
+A source is `silent`, without values, if it is digital silence, one bit of dither (no sample over one step of its
+file's, or of 16 bits at 60 dB under the loudest source), or if its channels cancel in the mono average that is scored
+(60 dB under the channels). An estimate that is silent or not finite where its source sounds has `failed`: its ratios
+are those of the mixture or 0 dB (what silence has as SDR), whichever is lower, its spectral distance that of silence.
+The same holds for BSS Eval v4 in a window in which the estimate is silent; museval leaves such windows out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from eval.bss_eval import bss_eval
-from eval.distances import multiscale_stft_distance
-
 PROTOCOL_VERSION = (
-    1  # a change of any score's definition counts it up, and old rows no longer mix with new ones
+    2  # a change of any score's definition counts it up, and old rows no longer mix with new ones
 )
-LIMIT_DB = 100.0
+CAP_DB = 100.0
 # Keeps the projection onto the sources defined where one is silent or two are equal; a score of 60 dB moves by 4e-9 dB.
 DIAGONAL = 1e-15
 
@@ -61,7 +67,10 @@ WINDOWED = ("v4_sdr", "v4_sir", "v4_sar")
 
 
 class Score(NamedTuple):
-    """One value. `window` is None for a score of the whole signal; `value` is NaN unless `status` is `ok`."""
+    """One value. `window` is None for a score of the whole signal.
+
+    `value` is NaN where `status` is `silent`, or `failed` without any estimate.
+    """
 
     source: int
     metric: str
@@ -69,75 +78,6 @@ class Score(NamedTuple):
     value: float
     status: str
     reason: str
-
-
-def score_segments(
-    references: np.ndarray,
-    estimates: np.ndarray,
-    mixtures: np.ndarray,
-    sample_rate: int,
-    *,
-    window: float = 3.5,
-    hop: float = 1.5,
-    ordered: bool = True,
-) -> list[list[Score]]:
-    """Score a batch of separated signals with every metric.
-
-    Parameters
-    ----------
-    references, estimates : float[b, n, n_samples]
-        True and estimated sources. References are finite; an estimate that is not gets status `failed`.
-    mixtures : float[b, n_samples]
-        What was separated.
-    sample_rate
-        In Hz.
-    window, hop
-        Of BSS Eval v4, in seconds. A signal no longer than a window is one window.
-    ordered
-        Whether estimate i is source i; otherwise each segment takes its best permutation (`best_order`).
-
-    Returns
-    -------
-    list[list[Score]]
-        For each segment, every metric of every source, whatever its status: `silent` where a source or
-        an estimate is digital silence, which no ratio is defined for, `failed` where there is no value
-        for another reason.
-
-    Raises
-    ------
-    ValueError
-        If the shapes disagree.
-    """
-    if references.shape != estimates.shape or mixtures.shape != references[:, 0].shape:
-        raise ValueError(f"shapes disagree: {references.shape}, {estimates.shape}, {mixtures.shape}")
-    references, estimates, mixtures = (np.asarray(x, np.float64) for x in (references, estimates, mixtures))
-    finite = np.all(np.isfinite(estimates), axis=-1)
-    estimates = np.where(finite[..., None], estimates, 0)
-    true, estimated, mixed = _coordinates(references, estimates, mixtures[:, None])
-    if not ordered:
-        order = _best_order(true, estimated)
-        estimates, estimated = (
-            np.take_along_axis(x, order[..., None], axis=1) for x in (estimates, estimated)
-        )
-        finite = np.take_along_axis(finite, order, axis=1)
-
-    whole = _si_scores(true, estimated, mixed)
-    # One signal at a time: the frames of a batch would not stay in the processor's cache.
-    pairs = zip(references, estimates, strict=True)
-    whole["mstft"] = np.array([[*map(multiscale_stft_distance, *pair)] for pair in pairs])
-    frame, step = round(window * sample_rate), round(hop * sample_rate)
-    scores = []
-    for b in range(len(references)):
-        troubles = [_trouble(*each) for each in zip(references[b], estimates[b], finite[b], strict=True)]
-        scores.append(
-            [
-                Score(i, metric, None, *(trouble or _ok(values[b, i])))
-                for i, trouble in enumerate(troubles)
-                for metric, values in whole.items()
-            ]
-            + _v4_scores(references[b], estimates[b], troubles, frame, step)
-        )
-    return scores
 
 
 def si_scores(
@@ -156,15 +96,15 @@ def si_scores(
     Returns
     -------
     dict of float64[b, n]
-        By metric, in dB; NaN where a source or its estimate is silent.
+        By metric, in dB; NaN where a source is silent. A silent estimate scores as a failure does.
     """
     true, estimated, mixed = _coordinates(references, estimates, mixtures[:, None])
     if not ordered:
-        estimated = np.take_along_axis(estimated, _best_order(true, estimated)[..., None], axis=1)
-    sounding = true.any(axis=-1) & estimated.any(axis=-1)
+        estimated = np.take_along_axis(estimated, order_of(true, estimated)[..., None], axis=1)
+    fallback, silent = si_of_failure(true, mixed), ~true.any(axis=-1)
     return {
-        metric: np.where(sounding, values, np.nan)
-        for metric, values in _si_scores(true, estimated, mixed).items()
+        metric: np.where(silent, np.nan, np.where(estimated.any(axis=-1), values, fallback[metric]))
+        for metric, values in si_family(true, estimated, mixed).items()
     }
 
 
@@ -183,12 +123,7 @@ def best_order(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
     int[b, n]
         `estimates[b, order[b, i]]` is the estimate of source i.
     """
-    return _best_order(*_coordinates(references, estimates))
-
-
-def n_windows(n_samples: int, window: int, hop: int) -> int:
-    """How many windows BSS Eval v4 cuts a signal into; all in samples."""
-    return 1 if window >= n_samples else (n_samples - window) // hop + 1
+    return order_of(*_coordinates(references, estimates))
 
 
 def failed_scores(n_sources: int, windows: int, reason: str) -> list[Score]:
@@ -218,22 +153,34 @@ def _coordinates(*signals: np.ndarray) -> list[np.ndarray]:
     """
     audio = np.concatenate(signals, axis=1, dtype=np.float64)
     products = np.stack([each @ each.T for each in audio])
+    return split(coordinates_of(products), [x.shape[1] for x in signals])
+
+
+def coordinates_of(products: np.ndarray) -> np.ndarray:
+    """Such coordinates from the signals' products with each other, float64[..., k, k] -> float64[b, k, k]."""
+    products = products.reshape(-1, *products.shape[-2:])
     norms = np.sqrt(np.diagonal(products, axis1=1, axis2=2))
     scale = np.divide(1, norms, where=norms > 0, out=np.zeros_like(norms))
     values, vectors = np.linalg.eigh(products * scale[:, :, None] * scale[:, None, :])
     coordinates = vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
     coordinates[norms == 0] = 0
-    return np.split(coordinates, np.cumsum([x.shape[1] for x in signals])[:-1], axis=1)
+    return coordinates
 
 
-def _best_order(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+def split(coordinates: np.ndarray, counts: Sequence[int]) -> list[np.ndarray]:
+    """The coordinates of so many signals each."""
+    return np.split(coordinates, np.cumsum(counts)[:-1], axis=1)
+
+
+def order_of(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    """`best_order` of signals of norm 1, or 0 if silent."""
     pairs = references[:, :, None], estimates[:, None]
     sounding = pairs[0].any(axis=-1) & pairs[1].any(axis=-1)
     scores = np.where(sounding, _si_sdr(*pairs), 0)
     return np.stack([linear_sum_assignment(score, maximize=True)[1] for score in scores])
 
 
-def _si_scores(references: np.ndarray, estimates: np.ndarray, mixtures: np.ndarray) -> dict[str, np.ndarray]:
+def si_family(references: np.ndarray, estimates: np.ndarray, mixtures: np.ndarray) -> dict[str, np.ndarray]:
     """The SI family of a batch, of signals of norm 1: float64[b, n] a metric."""
     gram = references @ references.swapaxes(1, 2) + DIAGONAL * np.eye(references.shape[1])
     weights = np.linalg.solve(gram, references @ estimates.swapaxes(1, 2))
@@ -246,6 +193,13 @@ def _si_scores(references: np.ndarray, estimates: np.ndarray, mixtures: np.ndarr
         "si_sar": _decibels(projections, estimates - projections),
         "si_sdr_improvement": sdr - _si_sdr(references, mixtures),
     }
+
+
+def si_of_failure(references: np.ndarray, mixtures: np.ndarray) -> dict[str, np.ndarray]:
+    """The SI family of an estimate that has failed: the mixture's or 0 dB, whichever is lower."""
+    of_mixture = si_family(references, np.broadcast_to(mixtures, references.shape), mixtures)
+    scores = {metric: np.fmin(values, 0) for metric, values in of_mixture.items()}
+    return scores | {"si_sdr_improvement": scores["si_sdr"] - of_mixture["si_sdr"]}
 
 
 def _onto(references: np.ndarray, signals: np.ndarray) -> np.ndarray:
@@ -262,43 +216,4 @@ def _decibels(wanted: np.ndarray, unwanted: np.ndarray) -> np.ndarray:
     """Ratio of the energies of float64[..., d], within the limit; NaN where both are silent."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.sum(wanted**2, axis=-1) / np.sum(unwanted**2, axis=-1)
-        return np.clip(10 * np.log10(ratio), -LIMIT_DB, LIMIT_DB)
-
-
-def _trouble(reference: np.ndarray, estimate: np.ndarray, finite: bool) -> tuple[float, str, str] | None:
-    """Why a source has no score, as (value, status, reason), or None."""
-    if not finite:
-        return np.nan, "failed", "the estimate holds samples that are not finite"
-    if not reference.any():
-        return np.nan, "silent", "the source is silent"
-    if not estimate.any():
-        return np.nan, "silent", "the estimate is silent"
-    return None
-
-
-def _ok(value: float) -> tuple[float, str, str]:
-    return (float(value), "ok", "") if np.isfinite(value) else (np.nan, "failed", "the score is not a number")
-
-
-def _v4_scores(
-    references: np.ndarray, estimates: np.ndarray, troubles: list[tuple | None], window: int, hop: int
-) -> list[Score]:
-    """BSS Eval v4 of one segment. Where one source is silent it scores none, and their rows say so."""
-    n, n_samples = references.shape
-    count = n_windows(n_samples, window, hop)
-    values = np.full((len(WINDOWED), n, count), np.nan)
-    blame = [[trouble] * count for trouble in troubles]
-    if any(troubles):
-        _, status, reason = next(filter(None, troubles))
-        others = (np.nan, status, f"of another source here: {reason}")
-        blame = [[trouble or others] * count for trouble in troubles]
-    else:
-        values = np.clip(bss_eval(references, estimates, window, hop), -LIMIT_DB, LIMIT_DB)
-        mute = (np.nan, "silent", "a source or estimate is silent in this window")
-        blame = [[mute if np.isnan(each).all() else None for each in values[0].T]] * n
-    return [
-        Score(i, metric, w, *(blame[i][w] or _ok(values[m, i, w])))
-        for i in range(n)
-        for m, metric in enumerate(WINDOWED)
-        for w in range(count)
-    ]
+        return np.clip(10 * np.log10(ratio), -CAP_DB, CAP_DB)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from eval.scores import LIMIT_DB, METRICS, WINDOWED, Metric
+from eval.scores import CAP_DB, METRICS, WINDOWED, Metric
 from eval.statistics import ALPHA, holm, mean_interval, median_interval, wilcoxon_p
 
 GROUP = ["method", "reference", "source", "metric"]
@@ -170,7 +170,7 @@ def data_table(index: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
 def _without_capped(rows: pd.DataFrame) -> pd.DataFrame:
     """What is at the cap, which stands for any value beyond it, has no value but the status `capped`."""
     in_db = rows["metric"].isin([name for name, metric in METRICS.items() if metric.unit == "dB"])
-    capped = in_db & rows["value"].ge(LIMIT_DB)
+    capped = in_db & rows["value"].ge(CAP_DB)
     return rows.assign(value=rows["value"].mask(capped), status=rows["status"].mask(capped, "capped"))
 
 

@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 import soundfile
 
+from benchmarks.score import Case, make_songs
+from benchmarks.score import run as run_module
 from eval.__main__ import main
 from eval.compare import compare, read_results
-from eval.folders import COLUMNS
+from eval.folders import COLUMNS, ROW_COLUMNS
 from eval.provenance import provenance_table
 from eval.tables import Method, make_tables
 from ucr.foundation.errors import UserError
@@ -91,7 +93,7 @@ def test_score_prints_the_table_and_writes_the_rows(stems):
     assert float(cells[2]) == pytest.approx(20, abs=0.5)
     assert float(cells[4]) <= float(cells[2]) <= float(cells[5])
     rows = pd.read_csv(stems / "rows.csv")
-    assert list(rows.columns) == COLUMNS
+    assert list(rows.columns) == ROW_COLUMNS
     assert rows[rows["metric"] == "si_sdr"]["value"].mean() == pytest.approx(20, abs=0.5)
 
 
@@ -102,7 +104,169 @@ def test_score_of_one_song_in_any_order_tells_what_has_no_score(stems, run):
     result = run("score", stems / "true" / "One", stems / "found" / "One", "--unordered")
     assert result.returncode == 0, result.stderr
     assert "One: 1 segments of 1 songs, best permutation" in result.stdout
-    assert "silent in 1 segments: the estimate is silent" in result.stdout
+    assert "failed in 1 segments: the estimate is silent" in result.stdout
+
+
+def sources_of(stems: Path, song: str = "One") -> dict[str, np.ndarray]:
+    return {path.stem: soundfile.read(path)[0] for path in sorted((stems / "true" / song).iterdir())}
+
+
+def rows_of(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, keep_default_na=False, na_values={"value": [""], "window": [""], "delay": [""]})
+
+
+@pytest.mark.parametrize("delay", [-31, 60, 399])
+def test_a_constant_delay_is_named_kept_and_taken_out(stems, run, delay):
+    rng = np.random.default_rng(1)
+    for song in ("One", "Two"):
+        for name, true in sources_of(stems, song).items():
+            late = np.zeros(len(true))
+            there = slice(max(delay, 0), len(true) + min(delay, 0))
+            late[there] = true[max(-delay, 0) : len(true) - max(delay, 0)]
+            late += 0.01 * rng.standard_normal(len(true))
+            soundfile.write(stems / "found" / song / f"{name}.flac", late, RATE)
+    result = run("score", stems / "true", stems / "found", "--csv", stems / "rows.csv")
+    when = "late" if delay > 0 else "early"
+    sentence = f"the estimates of bass, drums are {abs(delay)} samples ({abs(delay) / 4:.1f} ms) {when}"
+    assert f"warning: 2 segments such as One: {sentence}: scores count that as error" in result.stderr
+    rows = rows_of(stems / "rows.csv")
+    assert set(rows["delay"]) == {delay}
+    assert rows[rows["metric"] == "si_sdr"]["value"].max() < -5
+    result = run("score", stems / "true", stems / "found", "--csv", stems / "rows.csv", "--align")
+    assert f"{sentence}: taken out" in result.stderr
+    rows = rows_of(stems / "rows.csv")
+    assert set(rows["delay"]) == {delay}
+    assert rows[rows["metric"] == "si_sdr"]["value"].min() > 19
+    assert rows[rows["metric"] == "v4_sdr"]["value"].min() > 19
+
+
+def test_estimates_in_time_have_no_delay_and_aligning_them_changes_nothing(stems, run):
+    assert "warning" not in run("score", stems / "true", stems / "found", "--csv", stems / "a.csv").stderr
+    run("score", stems / "true", stems / "found", "--csv", stems / "b.csv", "--align")
+    assert set(rows_of(stems / "a.csv")["delay"]) == {0}
+    pd.testing.assert_frame_equal(rows_of(stems / "a.csv"), rows_of(stems / "b.csv"))
+
+
+def test_without_names_delays_are_found_and_the_order_follows_from_what_is_aligned(stems, run):
+    for name, true in sources_of(stems).items():
+        soundfile.write(stems / "found" / "One" / f"{name}.flac", np.roll(true, 100), RATE)
+    (stems / "found" / "One" / "drums.flac").rename(stems / "found" / "One" / "a.flac")
+    run(
+        *("score", stems / "true" / "One", stems / "found" / "One"),
+        *("--unordered", "--align", "--csv", stems / "rows.csv"),
+    )
+    rows = rows_of(stems / "rows.csv")
+    assert set(rows["delay"]) == {100}
+    assert rows[rows["metric"] == "si_sdr"]["value"].min() > 50
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda true, rng: np.round(rng.uniform(-1, 1, len(true))) / 2**15, "the source is silent"),
+        (lambda true, rng: np.round(rng.uniform(-1, 1, (len(true), 2))) / 2**15, "the source is silent"),
+        (lambda true, rng: np.zeros(len(true)), "the source is silent"),
+        (
+            lambda true, rng: np.stack([true, -true + rng.uniform(-1, 1, len(true)) / 2**15], axis=1),
+            "the source's channels cancel in mono",
+        ),
+    ],
+)
+def test_a_source_of_dither_or_of_opposite_channels_has_no_scores(stems, run, spoil, reason, subtype):
+    true = sources_of(stems)["drums"]
+    path = stems / "true" / "One" / "drums.wav"
+    soundfile.write(path, spoil(true, np.random.default_rng(0)), RATE, subtype=subtype)
+    result = run("score", stems / "true", stems / "found", "--csv", stems / "rows.csv")
+    assert f"silent in 1 segments: {reason}" in result.stdout
+    rows = rows_of(stems / "rows.csv")
+    drums = rows[(rows["segment"] == "One") & (rows["source"] == "drums")]
+    assert set(zip(drums["status"], drums["reason"], strict=True)) == {("silent", reason)}
+    assert drums["value"].isna().all()
+    bass = rows[(rows["segment"] == "One") & (rows["source"] == "bass") & (rows["metric"] == "si_sdr")]
+    assert bass["value"].item() == pytest.approx(20, abs=0.5)
+
+
+def test_quiet_sources_are_scored(stems, run):
+    for path in (stems / "true" / "One").iterdir():
+        soundfile.write(path, 1e-5 * soundfile.read(path)[0], RATE, subtype="FLOAT")
+    run("score", stems / "true", stems / "found", "--csv", stems / "rows.csv")
+    rows = rows_of(stems / "rows.csv")
+    assert set(rows["status"]) == {"ok"}
+    assert rows[rows["metric"] == "si_sdr"]["value"].min() > 19
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["drums.wav", "mixture.wav"])
+def test_samples_of_a_reference_that_are_not_finite_are_one_sentence(stems, run, bad, name):
+    audio = sources_of(stems)["drums"]
+    audio[1234] = bad
+    soundfile.write(stems / "true" / "One" / name, audio, RATE, subtype="FLOAT")
+    result = run("score", stems / "true", stems / "found", "--csv", stems / "rows.csv")
+    assert (result.returncode, result.stdout) == (1, "")
+    sentence = f"true/One/{name} holds samples that are not finite numbers, the first at 1234: replace it"
+    assert result.stderr.splitlines()[-1].endswith(sentence)
+    assert "Traceback" not in result.stderr
+    assert not (stems / "rows.csv").exists()
+
+
+@pytest.mark.parametrize("spoil", [np.zeros_like, lambda audio: np.full_like(audio, np.nan)])
+def test_a_silent_estimate_scores_as_the_mixture_does_at_most(stems, run, spoil):
+    path = stems / "found" / "One" / "drums.flac"
+    silence = spoil(soundfile.read(path)[0])
+    path.unlink()
+    soundfile.write(path.with_suffix(".wav"), silence, RATE, subtype="FLOAT")
+    run("score", stems / "true", stems / "found", "--csv", stems / "rows.csv")
+    rows = rows_of(stems / "rows.csv")
+    failed = rows[(rows["segment"] == "One") & (rows["source"] == "drums")].set_index("metric")
+    assert set(failed["status"]) == {"failed"}
+    mixture = np.mean([*sources_of(stems).values()], axis=0)
+    soundfile.write(path.with_suffix(".wav"), mixture, RATE, subtype="FLOAT")
+    run("score", stems / "true", stems / "found", "--csv", stems / "rows.csv")
+    rows = rows_of(stems / "rows.csv")
+    expected = rows[(rows["segment"] == "One") & (rows["source"] == "drums")].set_index("metric")
+    for metric in ("si_sdr", "si_sir", "si_sar", "v4_sdr", "v4_sir", "v4_sar"):
+        assert failed["value"][metric] == pytest.approx(min(expected["value"][metric], 0), abs=1e-5)
+    assert failed["value"]["si_sdr_improvement"] == pytest.approx(
+        min(-expected["value"]["si_sdr"], 0), abs=1e-5
+    )
+    assert failed["value"]["mstft"] > expected["value"]["mstft"]
+    others = rows[(rows["segment"] != "One") | (rows["source"] != "drums")]
+    assert set(others["status"]) == {"ok"}
+
+
+def without_length(path: Path) -> None:
+    """Take the number of samples out of a FLAC file's header, as a FLAC that went through a pipe has none."""
+    data = bytearray(path.read_bytes())
+    assert data[:4] == b"fLaC"
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+
+
+def test_flac_without_a_length_in_its_header_scores_as_with_it(stems, run, monkeypatch):
+    monkeypatch.setattr("eval.stretches.STRETCH", 1500)  # so that stretches begin and end within the file
+    for path in (stems / "true").glob("*/*.wav"):
+        soundfile.write(path.with_suffix(".flac"), soundfile.read(path)[0], RATE)
+        path.unlink()
+    run("score", stems / "true", stems / "found", "--csv", stems / "a.csv")
+    for path in (stems / "true").glob("*/*.flac"):
+        without_length(path)
+    for path in (stems / "found").glob("*/drums.flac"):
+        without_length(path)
+    assert soundfile.info(path).frames > 2**62
+    result = run("score", stems / "true", stems / "found", "--csv", stems / "b.csv")
+    assert result.returncode == 0, result.stderr
+    assert (stems / "b.csv").read_bytes() == (stems / "a.csv").read_bytes()
+    without_length(soundfile_of(stems, RATE - 1))
+    result = run("score", stems / "true", stems / "found")
+    assert "drums.flac has 3999 samples at 4000 Hz, but" in result.stderr
+
+
+def soundfile_of(stems: Path, n_samples: int) -> Path:
+    path = stems / "found" / "One" / "drums.flac"
+    soundfile.write(path, np.ones(n_samples), RATE)
+    return path
 
 
 @pytest.mark.parametrize(
@@ -115,11 +279,11 @@ def test_score_of_one_song_in_any_order_tells_what_has_no_score(stems, run):
         ),
         (
             lambda f: soundfile.write(f / "drums.flac", np.ones(RATE - 1), RATE),
-            "drums.flac has 3999 samples, but",
+            "drums.flac has 3999 samples at 4000 Hz, but",
         ),
         (
             lambda f: soundfile.write(f / "drums.flac", np.ones(RATE), 8000),
-            "drums.flac has a rate of 8000 Hz, but",
+            "drums.flac has 4000 samples at 8000 Hz, but",
         ),
         (lambda f: shutil.rmtree(f), "found/One is missing"),
     ],
@@ -263,3 +427,15 @@ def test_compare_refuses_what_is_not_there(tmp_path):
     (tmp_path / "a" / "reports" / "tables" / "provenance.csv").write_text("method\nhpss\n")
     with pytest.raises(UserError, match=r"provenance\.csv of \S+ lacks data"):
         read_results(str(tmp_path / "a"))
+
+
+@pytest.mark.slow
+def test_memory_grows_with_a_song_by_its_windows_correlations_alone(tmp_path):
+    """Under 100 kB a second of four sources, whose samples take 1.4 MB, and a margin for what the system gives."""
+    used = {}
+    for seconds in (60, 360):
+        make_songs(tmp_path / str(seconds), Case(1, seconds, 4, 44100))
+        folders = (tmp_path / str(seconds) / name for name in ("true", "found"))
+        used[seconds] = run_module("eval", "score", *folders).memory
+    assert used[360] < 1000
+    assert used[360] - used[60] < 0.1 * 300 + 50

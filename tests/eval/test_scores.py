@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from benchmarks.score import load_museval
 from eval import scores
-from eval.bss_eval import bss_eval
+from eval.bss_eval import Windows
 from eval.distances import multiscale_stft_distance
 from eval.report.published import read_published
-from eval.scores import METRICS, WINDOWED, best_order, failed_scores, n_windows, score_segments, si_scores
+from eval.scores import METRICS, WINDOWED, best_order, failed_scores, si_scores
+from eval.songs import score_segments
 from tests.baselines.helpers import pretend_music
 from tests.helpers import ROOT
 
@@ -132,9 +133,9 @@ def test_v4_scores_are_musevals_window_by_window_to_1e_6_db(n, seconds, shaped):
     sources = shaped(make_sources(n, seconds))
     estimates = noisy(sources)
     sdr, _, sir, sar, _ = load_museval().bss_eval(sources, estimates, window=0.5 * RATE, hop=0.25 * RATE)
-    np.testing.assert_allclose(
-        bss_eval(sources, estimates, RATE // 2, RATE // 4), np.stack([sdr, sir, sar]), atol=1e-6
-    )
+    found = score(sources, estimates)
+    for metric, expected in zip(WINDOWED, (sdr, sir, sar), strict=True):
+        np.testing.assert_allclose(values(found, metric).reshape(expected.shape), expected, atol=1e-6)
 
 
 def test_v4_scores_are_rows_by_window():
@@ -154,7 +155,9 @@ def test_v4_sdr_counts_a_delay_as_error_and_v3_sdr_does_not():
     ("n_samples", "window", "hop"), [(7, 3, 2), (8, 3, 2), (9, 3, 2), (3, 3, 1), (2, 3, 1), (10, 3, 3)]
 )
 def test_window_count_is_musevals(n_samples, window, hop):
-    assert n_windows(n_samples, window, hop) == load_museval().Framing(window, hop, n_samples).nwin
+    windows, theirs = Windows(n_samples, window, hop), load_museval().Framing(window, hop, n_samples)
+    assert len(windows.starts) == theirs.nwin
+    assert [slice(*each) for each in zip(windows.starts, windows.ends, strict=True)] == list(theirs)
 
 
 def test_improvement_is_over_the_mixture_and_the_mixture_has_none():
@@ -191,7 +194,7 @@ def test_si_scores_ignore_scale_and_best_order_undoes_any_permutation(scales, si
     coordinates = [
         scores._coordinates(sources[None], each[None], sources[None, :1]) for each in (estimates, scaled)
     ]
-    plain, changed = (scores._si_scores(*each) for each in coordinates)
+    plain, changed = (scores.si_family(*each) for each in coordinates)
     for metric in SI:
         np.testing.assert_allclose(changed[metric], plain[metric], atol=1e-6)
 
@@ -223,30 +226,79 @@ def test_a_silent_window_leaves_the_permutation_alone():
     found, expected = score(sources, swapped, ordered=False), score(sources, estimates)
     np.testing.assert_allclose(values(found, "v4_sdr"), values(expected, "v4_sdr"), atol=1e-9)
     first = [each for each in found if each.metric in WINDOWED and each.window == 0]
-    reason = "a source or estimate is silent in this window"
+    reason = "a source is silent in this window"
     assert {(each.status, each.reason) for each in first} == {("silent", reason)}
     assert all(each.status == "ok" for each in found if each.window != 0)
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-@pytest.mark.parametrize("mute", ["source", "estimate"])
-def test_silence_costs_its_own_source_the_si_scores_and_the_segment_the_v4_scores(mute, ordered):
+def test_a_silent_source_has_no_scores_and_costs_the_others_the_v4_scores(ordered):
     sources = make_sources(3)
     estimates = noisy(sources)
-    (sources if mute == "source" else estimates)[1] = 0
+    sources[1] = 0
     found = score(sources, estimates if ordered else estimates[[2, 0, 1]], ordered)
     mine = [each for each in found if each.source == 1]
-    assert {(each.status, each.reason) for each in mine} == {("silent", f"the {mute} is silent")}
+    assert {(each.status, each.reason) for each in mine} == {("silent", "the source is silent")}
     assert all(np.isnan(each.value) for each in mine)
     rest = [each for each in found if each.source != 1]
     assert {each.status for each in rest if each.metric not in WINDOWED} == {"ok"}
     assert {(each.status, each.reason) for each in rest if each.metric in WINDOWED} == {
-        ("silent", f"of another source here: the {mute} is silent")
+        ("silent", "of another source here: the source is silent")
     }
-    if mute == "source":  # then the others are scored as if it were not there
-        expected = score(sources[[0, 2]], estimates[[0, 2]], mixture=sources.mean(0))
-        for metric in (*SI, "si_sdr_improvement", "mstft"):
-            np.testing.assert_allclose(values(found, metric)[[0, 2]], values(expected, metric), atol=1e-6)
+    # The others are scored as if it were not there.
+    expected = score(sources[[0, 2]], estimates[[0, 2]], mixture=sources.mean(0))
+    for metric in (*SI, "si_sdr_improvement", "mstft"):
+        np.testing.assert_allclose(values(found, metric)[[0, 2]], values(expected, metric), atol=1e-6)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_silent_estimate_has_failed_and_costs_the_others_nothing(ordered):
+    sources = make_sources(3)
+    estimates = noisy(sources)
+    expected = score(sources, estimates)
+    estimates[1] = 0
+    found = score(sources, estimates if ordered else estimates[[2, 0, 1]], ordered)
+    mine = [each for each in found if each.source == 1]
+    assert {(each.status, each.reason) for each in mine} == {("failed", "the estimate is silent")}
+    of_mixture = score(sources, np.repeat(sources.mean(0)[None], 3, axis=0))
+    for metric in (*SI, *WINDOWED):
+        np.testing.assert_allclose(
+            values(found, metric)[1], np.fmin(values(of_mixture, metric)[1], 0), atol=1e-9
+        )
+    for metric in METRICS:
+        np.testing.assert_allclose(values(found, metric)[[0, 2]], values(expected, metric)[[0, 2]], atol=1e-9)
+
+
+def test_an_estimate_that_is_silent_in_a_window_has_failed_in_that_window_only():
+    sources = make_sources()
+    estimates = noisy(sources)
+    estimates[1, : RATE // 2] = 0
+    found = score(sources, estimates)
+    assert {(each.source, each.metric, each.window) for each in found if each.status == "failed"} == {
+        (1, metric, 0) for metric in WINDOWED
+    }
+    assert {each.status for each in found} == {"ok", "failed"}
+    of_mixture = score(sources, np.repeat(sources.mean(0)[None], 2, axis=0))
+    for metric in WINDOWED:
+        assert values(found, metric)[1, 0] == pytest.approx(
+            min(values(of_mixture, metric)[1, 0], 0), abs=1e-9
+        )
+
+
+def test_scores_do_not_depend_on_where_stretches_begin(monkeypatch):
+    sources = make_sources(3)
+    estimates = noisy(sources)
+    estimates[2, :1700] = 0
+    expected = score(sources, estimates)
+    for length in (1, 397, 511, 1000, 3333):
+        if length == 1:
+            short = score(sources[:, :700], estimates[:, :700])
+        monkeypatch.setattr("eval.stretches.STRETCH", length)
+        found = score(sources[:, :700], estimates[:, :700]) if length == 1 else score(sources, estimates)
+        for one, other in zip(found, short if length == 1 else expected, strict=True):
+            assert one[:3] + one[4:] == other[:3] + other[4:]
+            assert one.value == pytest.approx(other.value, abs=1e-7)
+        monkeypatch.undo()
 
 
 def test_everything_silent_is_silent():

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from eval.folders import COLUMNS
+from eval.folders import ROW_COLUMNS
 from pipelines.score import score
 from pipelines.tables import make
 from tests.helpers import PARAMS
@@ -31,7 +31,7 @@ NAMES = [f"Track0000{track}_{i}" for track in (1, 2) for i in (0, 1)]
 @pytest.fixture
 def params() -> Params:
     values = yaml.safe_load(PARAMS.read_text())
-    values["methods"] = {"irm": {"needs": "segments"}, "hpss": {"needs": "segments"}}
+    values["methods"] = {name: {"needs": "segments", "code": f"baselines/{name}.py"} for name in ("irm", "hpss")}
     values["scores"] = {"window": 0.5, "hop": 0.25, "bootstrap": 100}
     return check_params(values)
 
@@ -88,7 +88,7 @@ def test_both_stages_from_the_command_line(project):
     assert result.returncode == 0, result.stderr
     assert "scores/irm: 176 scores of 4 segments (132 ok, 44 failed)" in result.stdout
     rows = pd.read_csv("scores/irm/rows.csv")
-    assert list(rows.columns) == COLUMNS
+    assert list(rows.columns) == ROW_COLUMNS
     failed = rows[rows["status"] == "failed"]
     assert set(failed["segment"]) == {NAMES[2]}
     assert set(failed["reason"]) == {"ValueError: no, never"}
@@ -131,12 +131,12 @@ def test_the_tables_are_the_same_bytes_again(project, params):
 def test_provenance_says_where_the_scores_come_from(project, params):
     (project / "weights").mkdir()
     (project / "weights" / "model.safetensors").write_bytes(b"1")
-    methods = params.methods | {"irm": {"needs": "weights"}}
+    methods = params.methods | {"irm": params.methods["irm"] | {"needs": "weights"}}
     params = params.model_copy(update={"methods": methods})
     score("irm", params)
     found = json.loads(Path("scores/irm/provenance.json").read_text())
     assert found["data"] == "5e6" * 20
-    assert found["protocol"] == {"version": 1, "window": 0.5, "hop": 0.25}
+    assert found["protocol"] == {"version": 2, "window": 0.5, "hop": 0.25}
     assert found["code"] == code_version()
     assert len(found["weights"]) == len(found["references"]) == len(found["params"]["hash"]) == 64
     assert list(found["params"]["values"]["methods"]) == ["irm"]
@@ -150,7 +150,7 @@ def test_provenance_names_the_shipped_weights_of_the_run_s_task(project, params)
         folder.mkdir(parents=True)
         (folder / "card.json").write_text("{}")
         (folder / "model.safetensors").write_bytes(task.encode())
-    methods = params.methods | {"irm": {"needs": "shipped"}}
+    methods = params.methods | {"irm": params.methods["irm"] | {"needs": "shipped"}}
     score("irm", params.model_copy(update={"methods": methods}))
     found = json.loads(Path("scores/irm/provenance.json").read_text())
     own = "+".join(reversed(params.sources))
