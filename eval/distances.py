@@ -37,7 +37,7 @@ def multiscale_stft_distance(references: np.ndarray, estimates: np.ndarray) -> n
     references, estimates = (np.asarray(each, np.float32) for each in (references, estimates))
     n_samples = references.shape[-1]
     return distances(
-        sum(
+        sum(  # type: ignore[arg-type]
             spectral_sums(
                 references[..., start : start + PIECE + OVERLAP],
                 estimates[..., start : start + PIECE + OVERLAP],

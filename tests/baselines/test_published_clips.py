@@ -34,8 +34,7 @@ def scores(name: str, clip: int) -> list[float]:
     """SI-SDR of drums and bass in the best order."""
     sources = read_clip(clip)
     meta, method = make_method(name, {})
-    references = sources if meta.kind == "oracle" else None
-    estimates = method.separate(sources.mean(axis=0), 24000, 2, references)
+    estimates = method.separate(sources.mean(axis=0), 24000, sources if meta.kind == "oracle" else 2)
     orders = [
         [si_sdr(s, e) for s, e in zip(sources, order, strict=True)] for order in permutations(estimates)
     ]

@@ -128,11 +128,11 @@ def test_weights_of_another_method_or_task_are_refused(params, tmp_path):
     config = {"method": "conv_tasnet", "sources": ["bass", "piano"], "sample_rate": 24000, "network": {}}
     save_model(tmp_path, network, config, {})
     with pytest.raises(UserError, match=r"separates bass\+piano, not drums\+bass"):
-        make_method("conv_tasnet", {})[1].load(tmp_path, params)
+        make_method("conv_tasnet", {})[1].load(tmp_path, params.sources)
     with pytest.raises(UserError, match="holds no weights of demucs"):
-        make_method("demucs", {})[1].load(tmp_path, params)
+        make_method("demucs", {})[1].load(tmp_path, params.sources)
     with pytest.raises(UserError, match="does not exist"):
-        make_method("demucs", {})[1].load(tmp_path / "absent", params)
+        make_method("demucs", {})[1].load(tmp_path / "absent", params.sources)
 
 
 def test_other_rates_are_refused(build):

@@ -26,14 +26,19 @@ from pipelines import (
 from tests.helpers import PARAMS, ROOT
 from ucr.foundation.files import read_json
 from ucr.foundation.schema import merge, read_yaml
+from ucr.training import decomposition
 
 SOURCES = ["drums", "bass", "piano"]
 METHODS = {
-    "mixture": {"needs": "segments"},
-    "codec_oracle": {"needs": "segments"},
-    "hpss": {"needs": "segments"},
-    "ucr": {"needs": "models/decomposition", "steps": 2},
-    "ucr_pretrained": {"needs": str(ROOT / "ucr" / "weights"), "steps": 1},
+    "mixture": {"code": "baselines/mixture.py", "needs": "segments"},
+    "codec_oracle": {"code": "baselines/codec_oracle.py", "needs": "latents"},
+    "hpss": {"code": "baselines/hpss.py", "needs": "segments"},
+    "ucr": {"code": "baselines/ucr.py", "needs": "models/decomposition", "steps": 2},
+    "ucr_pretrained": {
+        "code": "baselines/ucr_pretrained.py",
+        "needs": str(ROOT / "ucr" / "weights"),
+        "steps": 1,
+    },
 }
 ONE_STEP = {"optim": {"steps": 1, "batch": 2, "validate_every": 1}}
 
@@ -41,7 +46,7 @@ ONE_STEP = {"optim": {"steps": 1, "batch": 2, "validate_every": 1}}
 @pytest.mark.slow
 def test_the_papers_setting_runs_for_three_sources(tmp_path, monkeypatch, make_track):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train_decomposition, "VALIDATION_CROPS", 2)
+    monkeypatch.setattr(decomposition, "VALIDATION_CROPS", 2)
     for number, split in enumerate(["train", "validation", "test"], start=1):
         stems = {f"S{i:02d}": (name.title(), 0.1) for i, name in enumerate(SOURCES)}
         make_track(

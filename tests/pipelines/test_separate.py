@@ -60,10 +60,11 @@ def project(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "baselines", tmp_path / "baselines", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "baselines" / "faulty.py").write_text(FAULTY)
     values = yaml.safe_load(PARAMS.read_text())
-    values["methods"] = {name: {"needs": "segments"} for name in ("mixture", "irm", "faulty")} | {
-        "ghost": {"needs": "segments"},
-        "broken": {"needs": "segments"},
-        "conv_tasnet": {"needs": "models/conv_tasnet"},
+    names = ("mixture", "irm", "faulty", "ghost", "broken")
+    values["methods"] = {name: {"code": f"baselines/{name}.py", "needs": "segments"} for name in names}
+    values["methods"]["conv_tasnet"] = {
+        "code": "baselines/conv_tasnet.py",
+        "needs": "models/conv_tasnet",
     }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     writer = SegmentWriter(tmp_path / "runs")
@@ -98,7 +99,7 @@ def test_a_failing_method_costs_its_segments_only(project):
     assert list(timing.segment) == [f"Track00001_{i}" for i in range(COUNT)]
     assert list(timing.status) == ["failed"] * 4 + ["ok"]
     reasons = ["RuntimeError: out of luck", "float32[2, 23999]", "not finite", "float64[2, 24000]", ""]
-    assert 'faulty.py", line 15, in separate' in (project / "estimates/faulty/traceback.txt").read_text()
+    assert 'faulty.py", line 14, in separate' in (project / "estimates/faulty/traceback.txt").read_text()
     for found, expected in zip(timing.reason, reasons, strict=True):
         assert expected in found
     assert list(timing.seconds[:4]) == [""] * 4
@@ -117,8 +118,7 @@ def test_files_hold_what_the_method_returns(project, name, labels):
     store = SegmentStore(project / "segments", "test")
     _, method = make_method(name, {})
     for segment in store:
-        references = segment.sources if name == "irm" else None
-        expected = method.separate(segment.mixture, RATE, 2, references)
+        expected = method.separate(segment.mixture, RATE, segment.sources if name == "irm" else 2)
         for label, estimate in zip(labels, expected, strict=True):
             audio, rate = read_audio(project / "estimates" / name / segment.name / f"{label}.wav")
             assert rate == RATE
@@ -158,10 +158,10 @@ def cut_short(path: Path) -> None:
 
 MISTAKES = {
     "not in params": ("nothing", lambda project: None, "methods lacks 'nothing'"),
-    "no file": ("ghost", lambda project: None, "no method is called 'ghost': baselines/ has codec_oracle"),
+    "no file": ("ghost", lambda project: None, "baselines/ghost.py does not exist: fix the path of the method"),
     "no import": (
         "broken", lambda project: (project / "baselines/broken.py").write_text("import nothing_there"),
-        "broken.py fails to import (ModuleNotFoundError: No module named 'nothing_there'): mend it",
+        "broken.py fails to import (ModuleNotFoundError: No module named 'nothing_there'): fix it",
     ),
     "no Python": (
         "broken", lambda project: (project / "baselines/broken.py").write_text("def ("),

@@ -9,6 +9,7 @@ from ucr.data.segments import SegmentStore
 from ucr.foundation.params import check_params, load_params
 from ucr.foundation.schema import merge, read_yaml
 from ucr.model.decomposition import load_decomposition
+from ucr.training import decomposition
 from ucr.training.decomposition import own_estimates
 from ucr.training.remixes import REMIX_DB, remix, remix_consistency
 
@@ -106,11 +107,11 @@ def test_the_grouping_is_told_the_songs_and_how_to_cluster(monkeypatch):
     def group(mixtures, songs, power, n_components, struck, how, seed):
         told.update(n=len(mixtures), songs=songs, struck=struck, how=how, seed=seed)
 
-    monkeypatch.setattr(train_decomposition, "group", group)
+    monkeypatch.setattr(decomposition, "group", group)
     params = check_params(
         merge(read_yaml(PARAMS), {"seed": 7, "decomposition": {"grouping": {"within": "split"}}})
     )
-    train_decomposition.guess(params, Mixtures(), 0.5)
+    decomposition.pseudo_labels(params, Mixtures(), 0.5)
     assert told["songs"] == ["Track00001", "Track00001", "Track00002"]
     assert (told["n"], told["struck"], told["seed"]) == (3, True, 7)
     assert told["how"] == params.decomposition.grouping

@@ -126,7 +126,9 @@ def make_tree(
     make_extras(root, methods, names, sources)
     params = check_params(read_yaml(PARAMS) | {"sources": sources})
     # not checked: the report must hold up even if it meets names that no params file may have
-    return params.model_copy(update={"methods": {name: {"needs": "segments"} for name in methods}})
+    return params.model_copy(
+        update={"methods": {name: {"code": f"baselines/{name}.py", "needs": "segments"} for name in methods}}
+    )
 
 
 def make_extras(

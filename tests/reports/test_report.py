@@ -305,7 +305,7 @@ def test_published_examples_are_heard_where_the_user_has_them(tree, without_figu
     labels = [attrs["aria-label"] for attrs in page.all("button") if "data-clip" in attrs]
     (drums, bass) = [label for label in labels if label.startswith("the authors")][:2]
     assert drums == "the authors’ estimates, drums, SI-SDR 100.0 dB"
-    assert bass == "the authors’ estimates, bass"  # silent: no score
+    assert bass == "the authors’ estimates, bass, SI-SDR 0.0 dB"  # silent: a failure's score
 
 
 def test_a_folder_without_examples_is_one_sentence(tree, without_figures, tmp_path):

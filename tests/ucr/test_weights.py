@@ -27,14 +27,14 @@ def test_the_shipped_weights_load_and_say_where_they_come_from():
 def test_the_order_of_sources_does_not_matter():
     params = load_params().model_copy(update={"sources": ["bass", "drums"]})
     _, method = make_method("ucr_pretrained", {"steps": 1})
-    method.load(FOLDER, params)
+    method.load(FOLDER, params.sources)
     assert method.separate(np.zeros(24000, np.float32), 24000, 2).shape == (2, 24000)
 
 
 def test_a_task_without_weights_is_a_reason_not_a_crash():
     params = load_params().model_copy(update={"sources": ["guitar", "organ"]})
     _, method = make_method("ucr_pretrained", {})
-    method.load(FOLDER, params)
+    method.load(FOLDER, params.sources)
     with pytest.raises(ValueError, match=r"no weights for guitar\+organ, only for"):
         method.separate(np.zeros(24000, np.float32), 24000, 2)
 

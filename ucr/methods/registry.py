@@ -83,6 +83,8 @@ def _module(name: str) -> tuple[ModuleType, str]:
     """The module of a method, and what to call it in messages."""
     path = Path(name)
     if path.suffix == ".py":
+        if not path.is_file() and (folder().parent / path).is_file():  # stages may run in another folder
+            path = folder().parent / path
         if not path.is_file():
             raise UserError(f"{path} does not exist: fix the path of the method")
         if path.resolve().parent == folder().resolve():

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from ucr.foundation.params import GroupingParams
-from ucr.training.grouping import cluster, factorise, group, name_components, struck_share
+from ucr.signal.nmf import factorise, random_factors
+from ucr.training.grouping import cluster, group, name_components, struck_share
 
 HOW = GroupingParams(within="song", height=True)
 SONGS = ["a", "a", "b"]
@@ -109,7 +110,7 @@ def test_the_same_seed_gives_the_same_groups(mixtures):
 def test_factors_of_a_low_rank_matrix_rebuild_it():
     generator = torch.Generator().manual_seed(0)
     matrix = torch.rand(1, 64, 3, generator=generator) @ torch.rand(1, 3, 100, generator=generator)
-    spectra, activations = factorise(matrix, 3, 500, generator)
+    spectra, activations = factorise(matrix, *random_factors(matrix, 3, generator), 500)
     assert (spectra >= 0).all()
     assert (activations >= 0).all()
     torch.testing.assert_close(spectra @ activations, matrix, atol=0.03, rtol=0.03)
