@@ -76,7 +76,8 @@ def _separation(scores: pd.DataFrame, methods: list[str]) -> str:
         return f"{cell['mean']:.1f} ({cell['ci_low']:.1f} to {cell['ci_high']:.1f})"
 
     def both(name: str, metric: str) -> str:
-        return " / ".join(f"{cells.loc[(name, source, metric), 'mean']:.1f}" for source in ("drums", "bass"))
+        means = [cells.loc[(name, source, metric), "mean"] for source in ("drums", "bass")]
+        return "" if pd.isna(means).any() else " / ".join(f"{mean:.1f}" for mean in means)
 
     rows = [
         [
@@ -86,7 +87,7 @@ def _separation(scores: pd.DataFrame, methods: list[str]) -> str:
             interval(name, "bass"),
             both(name, "si_sir"),
             both(name, "si_sar"),
-            str(cells.loc[name, "n"].min()),
+            str(cells.loc[name].xs("si_sdr", level="metric")["n"].min()),
         ]
         for name in methods
     ]

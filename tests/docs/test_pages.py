@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -76,6 +78,16 @@ def test_another_score_is_another_row(elsewhere):
     readme = pages.pages(elsewhere, elsewhere / "tables")[elsewhere / "README.md"]
     assert "| `nmf` | blind | 3.2 |" in readme
     assert "## Licence" in readme
+
+
+def test_a_score_without_a_mean_is_left_empty(elsewhere):
+    table = elsewhere / "tables" / "separation.csv"
+    rows = pd.read_csv(table)
+    rows.loc[(rows["method"] == "mixture") & (rows["metric"] == "si_sar"), ["mean", "n"]] = np.nan, 0
+    rows.to_csv(table, index=False)
+    results = pages.pages(elsewhere, elsewhere / "tables")[elsewhere / "docs" / "results.md"]
+    (row,) = [line for line in results.splitlines() if line.startswith("| `mixture` | bound | -")]
+    assert row.endswith("|  | 47 |")
 
 
 def test_a_page_without_its_place_is_named(elsewhere):
