@@ -2,7 +2,7 @@
 # make test    the fast tests
 # make check   these, the slow ones, the linter and the type checker
 # make audit   known vulnerabilities of the locked versions (needs the network)
-# make docs    docs/api/index.html: the reference of `import ucr`, of the method and of the contracts
+# make docs    site/index.html: the pages of docs/ and the reference of `import ucr` and of the contracts
 PARAMS ?= params.yaml
 PYTHON ?= python3
 BIN := .venv/bin
@@ -29,14 +29,13 @@ audit: install
 	$(BIN)/pip-audit --disable-pip --no-deps -r constraints.txt
 
 docs: install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
-	$(BIN)/python -c 'import ucr, pdoc.__main__ as pdoc; [getattr(ucr, name) for name in ucr.__all__]; \
-	pdoc.cli(["--docformat", "numpy", "--output-directory", "docs/api", "ucr", "!ucr.program.cli", "ucr.methods.contract", "eval"])'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmark,docs]'
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs site
 
 install: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[supervised,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmark,supervised,test]'
 	@touch $@

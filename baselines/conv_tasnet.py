@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines._shared.supervised import Supervised
 from ucr.methods.contract import Meta
+
+from ._shared.supervised import Supervised
 
 META = Meta(
     name="conv_tasnet",

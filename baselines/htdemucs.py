@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from baselines._shared.supervised import Mono, Supervised
 from ucr.methods.contract import Meta
+
+from ._shared.supervised import Mono, Supervised
 
 META = Meta(
     name="htdemucs",

@@ -6,8 +6,9 @@ import warnings
 
 import numpy as np
 
-from baselines._shared.components import Subspaces
 from ucr.methods.contract import Meta
+
+from ._shared.components import Subspaces
 
 META = Meta(
     name="ica",

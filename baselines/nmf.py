@@ -6,10 +6,11 @@ import warnings
 
 import numpy as np
 
-from baselines._shared.components import source_magnitudes
 from ucr.methods.contract import Baseline, Meta
 from ucr.signal.masks import ratio_masks
 from ucr.signal.spectrogram import apply_masks, stft
+
+from ._shared.components import source_magnitudes
 
 META = Meta(
     name="nmf",

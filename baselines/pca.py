@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from baselines._shared.components import Subspaces
 from ucr.methods.contract import Meta
+
+from ._shared.components import Subspaces
 
 META = Meta(
     name="pca",

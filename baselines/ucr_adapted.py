@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from baselines._shared.decomposition import PAPER, Pretrained
 from ucr.methods.contract import Meta
 from ucr.training.adaptation import adapted
+
+from ._shared.decomposition import PAPER, Pretrained
 
 META = Meta(
     name="ucr_adapted",

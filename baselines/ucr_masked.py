@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from baselines._shared.decomposition import PAPER, Decomposition
 from ucr.methods.contract import Meta
 from ucr.signal.masks import masked
+
+from ._shared.decomposition import PAPER, Decomposition
 
 META = Meta(
     name="ucr_masked",

@@ -93,14 +93,14 @@ def rows() -> list[tuple[str, str, str]]:
             f"{passes * each * count / rate / 3600:.1f} h",
         )
 
-    sound = f"{HOURS:g} h × {n + 1} signals × {tflop['codec_hour']:.4g} TFLOP an hour / {rate:.1f} TFLOP/s"
+    sound = f"{HOURS:g} h × {n + 1} signals × {tflop['codec_hour']:.4g} TFLOP per hour / {rate:.1f} TFLOP/s"
     coding = HOURS * (n + 1) * tflop["codec_hour"] / rate / 3600
     step = f"{gpu['step_seconds']:g} s × {steps:,} steps"
     lines = [
         ("**Work**", "", ""),
         ("segments, were none too quiet", f"{HOURS:g} h × 3600 / {seconds:g} s", f"{segments:,}"),
         ("of these to train on", f"× {TRACKS['train']:,} / {tracks:,} tracks", f"{training:,}"),
-        ("steps an epoch", f"{training:,} / {optim.batch}, rounded up", f"{epoch:,}"),
+        ("steps per epoch", f"{training:,} / {optim.batch}, rounded up", f"{epoch:,}"),
         ("steps of a training", f"× {optim.epochs} epochs", f"{steps:,}"),
         (f"**GPU-hours** ({gpu['device']}, {gpu['precision']})", "", ""),
         ("decomposition model, from measured steps", step, f"{gpu['step_seconds'] * steps / 3600:.1f} h"),
@@ -155,7 +155,7 @@ def _cpu_preprocessing() -> list[tuple[str, str, str]]:
         return [("segments and latents", _ENCODEC, "not measured")]
     speed = row["audio_hours_an_hour"]
     return [
-        ("segments and latents", f"{HOURS:g} h / {speed:g} hours of songs an hour", f"{HOURS / speed:.0f} h")
+        ("segments and latents", f"{HOURS:g} h / {speed:g} hours of songs per hour", f"{HOURS / speed:.0f} h")
     ]
 
 
@@ -167,7 +167,7 @@ def _stores() -> list[tuple[str, str, str]]:
             lines.append((stage, _ENCODEC, "not measured"))
             continue
         size = row["disk_mb_an_hour"]
-        lines.append((stage, f"{HOURS:g} h × {size:g} MB an hour", f"{HOURS * size / 1000:.0f} GB"))
+        lines.append((stage, f"{HOURS:g} h × {size:g} MB per hour", f"{HOURS * size / 1000:.0f} GB"))
     return lines
 
 

@@ -14,7 +14,7 @@ EPSILON = 1e-5  # amplitude under which bins count as equal: -100 dB of full sca
 def multiscale_stft_distance(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
     """Multi-scale STFT distance: how far magnitude spectrograms lie apart, phase ignored; 0 is equal.
 
-    With S and Ŝ the magnitudes of the reference and of the estimate,
+    With S and Ŝ the magnitudes of the reference and of the estimate::
 
         D = mean over scales of  ‖S − Ŝ‖_F / ‖S‖_F  +  mean |ln(S + ε) − ln(Ŝ + ε)|,
 

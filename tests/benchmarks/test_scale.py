@@ -61,7 +61,7 @@ def test_measurements_are_scaled_to_the_set(page, tmp_path):
     lines = page()
     assert lines["steps of a training"][1] == "416,500"
     assert lines["decomposition model"] == ("0.500 s × 64/4 × 416,500 steps", "39 days")
-    assert lines["segments and latents"] == ("145 h / 5 hours of songs an hour", "29 h")
+    assert lines["segments and latents"] == ("145 h / 5 hours of songs per hour", "29 h")
     fixed = 5 * 4 * 16_293_310 / 2**20
     expected = (fixed + (1334 - fixed) * 16) / 1024
     assert lines["a training step of the decomposition model"][1] == f"{expected:.1f} GB"

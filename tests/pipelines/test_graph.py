@@ -50,7 +50,9 @@ def imported(path: Path) -> set[Path]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+            package = path.relative_to(ROOT).parts[: -node.level] if node.level else ()
+            module = ".".join([*package, *filter(None, [node.module])])
+            names |= {f"{module}.{alias.name}" for alias in node.names} | {module}
     places = [ROOT / name.replace(".", "/") for name in names]
     return {
         file

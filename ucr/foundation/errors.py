@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from ucr.foundation.memory import keep_freed_memory
 
+OURS = ("ucr", "baselines", "eval", "pipelines", "benchmarks")
+
 
 class UserError(Exception):
     """A mistake that the user can mend; the message names the file, track or key and the remedy."""
@@ -20,8 +22,8 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
     Parameters
     ----------
     main
-        The function behind a command line. A `UserError`, an `OSError` or a `MemoryError` that it raises ends
-        the process with code 1, an interrupt with 130; every other exception is a defect of this
+        The function behind a command line. A `UserError`, an `OSError`, a `MemoryError` or a package that is
+        missing ends the process with code 1, an interrupt with 130; every other exception is a defect of this
         project and keeps its traceback. It runs with `ucr.foundation.memory.keep_freed_memory`.
     """
 
@@ -37,6 +39,14 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
         except MemoryError as error:
             _stop(
                 f"memory ran out ({str(error) or 'no more can be had'}): free some, or ask for something smaller"
+            )
+        except ModuleNotFoundError as error:
+            package = (error.name or "ucr").partition(".")[0]
+            if package in OURS:
+                raise
+            _stop(
+                f"{package} is not installed: install ucr-benchmark with its extra `benchmark`, "
+                "in a clone by pip install '.[benchmark]'"
             )
         except RuntimeError as error:  # PyTorch has no type of its own for the CPU's memory
             if "can't allocate memory" not in str(error) and "out of memory" not in str(error):

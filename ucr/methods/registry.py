@@ -19,7 +19,8 @@ from ucr.methods.contract import Baseline, Kind, Meta, Oracle, Weights
 if TYPE_CHECKING:
     from ucr.foundation.params import Params
 
-PACKAGE = "baselines"
+IN_A_WHEEL = (Path(__file__).parent / "baselines").is_dir()
+PACKAGE = "ucr.methods.baselines" if IN_A_WHEEL else "baselines"
 GROUP = "ucr.methods"  # of entry points: NAME = "package.module"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NOT_OPTIONS = ("code", "needs")

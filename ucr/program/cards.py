@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from ucr.foundation.checkpoints import load_model
 from ucr.program.shipped import shipped
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COSTS = Path("reports/tables/cost.csv")
 
@@ -43,6 +45,8 @@ def baselines() -> pd.DataFrame:
         A row a method with its `name`, `kind`, `licence`, `summary` and `paper`; where the working
         directory has the benchmark's table of costs, its columns too.
     """
+    import pandas as pd
+
     from ucr.methods.registry import find, names
 
     cards = [find(name).meta for name in names()]

@@ -24,6 +24,10 @@ def no_reader():
     raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
+def missing_package():
+    raise ModuleNotFoundError("No module named 'librosa.core'", name="librosa.core")
+
+
 def mistake():
     raise UserError("x is\nwrong: mend it")
 
@@ -34,6 +38,11 @@ def mistake():
         (torch_out_of_memory, "memory ran out: free some, or ask for something smaller"),
         (onto_a_folder, "a folder stands in the way of folder: choose another place"),
         (no_reader, "what read this command's output has ended: save it to a file first"),
+        (
+            missing_package,
+            "librosa is not installed: install ucr-benchmark with its extra `benchmark`, "
+            "in a clone by pip install '.[benchmark]'",
+        ),
         (mistake, "x is wrong: mend it"),
     ],
 )
@@ -44,6 +53,14 @@ def test_an_error_that_can_be_mended_is_one_sentence(main, sentence, tmp_path, m
         command(main)()
     assert ended.value.code == 1
     assert capsys.readouterr().err == f"error: {sentence}\n"
+
+
+def test_a_module_of_our_own_that_is_missing_is_a_defect():
+    def main():
+        raise ModuleNotFoundError("No module named 'ucr.x'", name="ucr.x")
+
+    with pytest.raises(ModuleNotFoundError):
+        command(main)()
 
 
 def test_a_defect_keeps_its_traceback():

@@ -1,0 +1,168 @@
+"""The tables of the README and of docs/results.md, from the tables that the run wrote.
+
+    python -m benchmarks.pages
+
+Each stands between two comments, as in `<!-- headline -->` and `<!-- /headline -->`; what is between them is replaced.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import replacing
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLES = ROOT / "reports" / "tables"
+PAGES = {"README.md": ["headline"], "docs/results.md": ["separation", "cost"]}
+HEADLINE = ["irm", "conv_tasnet", "ucr_adapted", "ucr_pretrained", "ucr", "nmf", "hpss", "mixture"]
+KINDS = ["oracle", "supervised", "unsupervised", "blind", "bound"]
+
+
+def pages(folder: Path = ROOT, tables: Path = TABLES) -> dict[Path, str]:
+    """The pages of `folder` with the tables of the run, each by its path.
+
+    Raises
+    ------
+    UserError
+        If a page lacks the comments, or the headline's methods are not all in the run's tables.
+    """
+    separation = pd.read_csv(tables / "separation.csv").replace({"kind": {"ours": "unsupervised"}})
+    scores = separation[(separation["reference"] == "waveform") & (separation["unit"] == "segment")]
+    if missing := sorted(set(HEADLINE) - set(scores["method"])):
+        raise UserError(
+            f"{tables / 'separation.csv'} lacks {', '.join(missing)}: run the default setting first"
+        )
+    order = _order(scores)
+    found = {
+        "headline": _headline(scores, [name for name in order if name in HEADLINE]),
+        "separation": _separation(scores, order),
+        "cost": _cost(pd.read_csv(tables / "cost.csv", index_col="method"), order),
+    }
+    return {
+        folder / page: _filled(folder / page, {name: found[name] for name in PAGES[page]}) for page in PAGES
+    }
+
+
+def _order(scores: pd.DataFrame) -> list[str]:
+    """Methods by kind, then by their mean SI-SDR, the best first."""
+    means = scores[scores["metric"] == "si_sdr"].groupby(["method", "kind"])["mean"].mean().reset_index()
+    means["kind"] = means["kind"].map(KINDS.index)
+    return means.sort_values(["kind", "mean"], ascending=[True, False])["method"].tolist()
+
+
+def _headline(scores: pd.DataFrame, methods: list[str]) -> str:
+    cells = scores.set_index(["method", "source", "metric"]).sort_index()
+    rows = [
+        [
+            f"`{name}`",
+            cells.loc[name, "kind"].iloc[0],
+            *(f"{cells.loc[(name, source, 'si_sdr'), 'mean']:.1f}" for source in ("drums", "bass")),
+            *(f"{cells.loc[(name, source, 'si_sir'), 'mean']:.1f}" for source in ("drums", "bass")),
+        ]
+        for name in methods
+    ]
+    return _markdown(["method", "kind", "SI-SDR drums", "SI-SDR bass", "SI-SIR drums", "SI-SIR bass"], rows)
+
+
+def _separation(scores: pd.DataFrame, methods: list[str]) -> str:
+    cells = scores.set_index(["method", "source", "metric"]).sort_index()
+
+    def interval(name: str, source: str) -> str:
+        cell = cells.loc[(name, source, "si_sdr")]
+        return f"{cell['mean']:.1f} ({cell['ci_low']:.1f} to {cell['ci_high']:.1f})"
+
+    def both(name: str, metric: str) -> str:
+        means = [cells.loc[(name, source, metric), "mean"] for source in ("drums", "bass")]
+        return "" if pd.isna(means).any() else " / ".join(f"{mean:.1f}" for mean in means)
+
+    rows = [
+        [
+            f"`{name}`",
+            cells.loc[name, "kind"].iloc[0],
+            interval(name, "drums"),
+            interval(name, "bass"),
+            both(name, "si_sir"),
+            both(name, "si_sar"),
+            str(cells.loc[name].xs("si_sdr", level="metric")["n"].min()),
+        ]
+        for name in methods
+    ]
+    head = [
+        "method",
+        "kind",
+        "SI-SDR drums",
+        "SI-SDR bass",
+        "SI-SIR drums / bass",
+        "SI-SAR drums / bass",
+        "n",
+    ]
+    return _markdown(head, rows)
+
+
+def _cost(costs: pd.DataFrame, methods: list[str]) -> str:
+    def millions(number: float, digits: int) -> str:
+        return f"{number / 1e6:.{digits}f} M" if number > 0 else "0" if number == 0 else ""
+
+    def trained(row: pd.Series) -> str:
+        if row["train_seconds"] > 0:
+            return f"{row['train_seconds']:,.0f}"
+        elsewhere = row["train_seconds_elsewhere"]
+        return f"{elsewhere:,.0f}, elsewhere" if elsewhere > 0 else ""
+
+    rows = [
+        [
+            f"`{name}`",
+            millions(row["parameters"], 2),
+            millions(row["macs_per_second"], 0),
+            trained(row),
+            " / ".join(f"{value:.3f}" for value in (row["rtf_1"], row["rtf_8"]) if pd.notna(value)),
+            f"{row['peak_memory_mb']:.0f}",
+        ]
+        for name, row in costs.loc[methods].iterrows()
+    ]
+    head = [
+        "method",
+        "parameters",
+        "MACs per second of audio",
+        "trained, s",
+        "real-time factor, 1 / 8 segments",
+        "peak memory, MB",
+    ]
+    return _markdown(head, rows)
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _filled(page: Path, tables: dict[str, str]) -> str:
+    text = page.read_text()
+    for name, table in tables.items():
+        text, n = re.subn(
+            f"(?s)(<!-- {name} -->\n).*?(<!-- /{name} -->)",
+            lambda at, new=table: f"{at[1]}\n{new}\n\n{at[2]}",
+            text,
+        )
+        if n != 1:
+            raise UserError(
+                f"{page} needs <!-- {name} --> and <!-- /{name} -->, once: put them around the table"
+            )
+    return text
+
+
+@command
+def main() -> None:
+    """Write the pages."""
+    for path, text in pages().items():
+        with replacing(path) as temporary:
+            temporary.write_text(text)
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

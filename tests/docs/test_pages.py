@@ -1,0 +1,124 @@
+"""The README and the pages of docs/: their length, their links, their tables, and the versions that they name."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from benchmarks import pages
+from ucr.foundation.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().split()) <= 1200
+
+
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page are called in links, as GitHub and MyST do."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if link.startswith("https://"):
+            continue
+        place, _, anchor = link.partition("#")
+        target = page.parent / place if place else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_of_docs_is_reached_from_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    of_the_site = {"index.md", "api.md", "changes.md", "contributing.md"}
+    for page in (ROOT / "docs").glob("*.md"):
+        assert page.name in of_the_site or f"](docs/{page.name}" in readme, page.name
+
+
+def test_tables_are_those_of_the_run():
+    for path, text in pages.pages().items():
+        assert path.read_text() == text, f"{path.name}: run python -m benchmarks.pages"
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A copy of the pages and the run's tables."""
+    shutil.copytree(pages.TABLES, tmp_path / "tables")
+    (tmp_path / "docs").mkdir()
+    for page in pages.PAGES:
+        shutil.copy(ROOT / page, tmp_path / page)
+    return tmp_path
+
+
+def test_another_score_is_another_row(elsewhere):
+    table = elsewhere / "tables" / "separation.csv"
+    lines = table.read_text().splitlines()
+    at = next(i for i, line in enumerate(lines) if ",nmf,blind,waveform,drums,si_sdr," in line)
+    fields = lines[at].split(",")
+    fields[6] = "3.21"
+    table.write_text("\n".join([*lines[:at], ",".join(fields), *lines[at + 1 :]]))
+    readme = pages.pages(elsewhere, elsewhere / "tables")[elsewhere / "README.md"]
+    assert "| `nmf` | blind | 3.2 |" in readme
+    assert "## Licence" in readme
+
+
+def test_a_score_without_a_mean_is_left_empty(elsewhere):
+    table = elsewhere / "tables" / "separation.csv"
+    rows = pd.read_csv(table)
+    rows.loc[(rows["method"] == "mixture") & (rows["metric"] == "si_sar"), ["mean", "n"]] = np.nan, 0
+    rows.to_csv(table, index=False)
+    results = pages.pages(elsewhere, elsewhere / "tables")[elsewhere / "docs" / "results.md"]
+    (row,) = [line for line in results.splitlines() if line.startswith("| `mixture` | bound | -")]
+    assert row.endswith("|  | 47 |")
+
+
+def test_a_page_without_its_place_is_named(elsewhere):
+    page = elsewhere / "docs" / "results.md"
+    page.write_text(page.read_text().replace("<!-- /cost -->", ""))
+    with pytest.raises(UserError, match=r"results\.md needs <!-- cost -->"):
+        pages.pages(elsewhere, elsewhere / "tables")
+
+
+def test_the_same_version_stands_everywhere():
+    version = PROJECT["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    assert f"version = {{{version}}}" in (ROOT / "README.md").read_text()
+    released = re.findall(r"^## \[(\d.*)\] - ", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert released[0] == version
+
+
+def test_what_is_needed_is_pinned_within_its_bounds():
+    lines = (ROOT / "constraints.txt").read_text().split()
+    pins = {name.lower().replace("_", "-"): pin for name, pin in (line.split("==") for line in lines)}
+    for needed in chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()):
+        requirement = Requirement(needed)
+        if requirement.name != PROJECT["name"]:
+            pin = pins[requirement.name.lower().replace("_", "-")]
+            assert requirement.specifier.contains(pin, prereleases=True), needed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not find_spec("sphinx"), reason="needs the extra docs")
+def test_the_site_is_built_without_a_warning(tmp_path):
+    sphinx = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "docs", str(tmp_path)]
+    subprocess.run(sphinx, check=True, cwd=ROOT)
+    for page in ("index.html", "results.html", "api/ucr/ucr.html"):
+        assert (tmp_path / page).is_file()
