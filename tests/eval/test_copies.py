@@ -11,10 +11,10 @@ from eval import copies
 from eval.copies import bound, outline, similarity
 from eval.embeddings import log_mel
 from ucr.codecs.mel import MelCodec
-from ucr.slakh.compose import compose
-from ucr.slakh.render import SAMPLE_RATE, Sampler, default_soundfont, score_of
-from ucr.slakh.soundfont import mend_soundfont
-from ucr.slakh.styles import STYLES
+from ucr.data.slakh.compose import compose
+from ucr.data.slakh.render import SAMPLE_RATE, Sampler, default_soundfont, score_of
+from ucr.data.slakh.soundfont import mend_soundfont
+from ucr.data.slakh.styles import STYLES
 
 RATE = 24000
 SEGMENT = 7 * RATE
@@ -125,7 +125,7 @@ def test_calibration(band, monkeypatch):
     least = bound(training, tracks)
     rng = np.random.default_rng(0)
     held_out = [band("test", number) for number in range(40)]
-    monkeypatch.setattr("ucr.slakh.compose.STYLES", {"pop": STYLES["pop"]})
+    monkeypatch.setattr("ucr.data.slakh.compose.STYLES", {"pop": STYLES["pop"]})
     pop = [band("test", number) for number in range(1000, 1030)]
 
     def shares(sets):

@@ -46,7 +46,6 @@ FRAME_RATE = 75  # EnCodec's at 24 kHz, so that models and crops carry over
 WINDOW_SECONDS = 0.085  # 2048 samples at 24 kHz
 LEVEL = 500.0  # band magnitudes of music, whose RMS is about 0.1, are near 1 / LEVEL
 MASK_EXPONENT = 4.0
-TINY = 1e-12
 
 
 class MelCodec:
