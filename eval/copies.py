@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 PATCHES = 4  # of half a clip each, evenly apart: one lies within the longer side of any cut
-FALSE_ALARMS = 0.02  # share of held-out songs' clips that are taken for copies
+FALSE_ALARMS = 0.01  # share of held-out songs' clips that are taken for copies
 CALIBRATION = 512  # training segments that stand for held-out songs, at most
 RANGE = 60.0  # dB under the clip's loudest value; quieter is silence
 LEAST = 1.0  # dB, standard deviation: what varies less resembles nothing
