@@ -5,8 +5,9 @@ import torch
 from tests.ucr.model.test_decomposition import small_model
 from tests.ucr.model.test_prior import OPTIM
 from ucr.codecs.mel import MelCodec
-from ucr.foundation.checkpoints import save_model, sha256
+from ucr.foundation.checkpoints import save_model
 from ucr.foundation.errors import UserError
+from ucr.foundation.hashes import file_hash
 from ucr.foundation.params import CodecParams, IadbParams, PriorParams, UNetParams
 from ucr.model.decomposition import Setting
 from ucr.model.prior import PriorModel, masks
@@ -144,7 +145,7 @@ def save(folder, owner=None, fingerprint=None, rate=RATE):
     save_model(folder / "decomposition", model, setting.to_config(), {})
     config = {
         "n_components": n, "latent_channels": 1, "params": PRIOR.model_dump(), "mean": [0.0] * n, "std": [1.0] * n,
-        "level": 0.5, "decomposition": owner or sha256(folder / "decomposition/model.safetensors"),
+        "level": 0.5, "decomposition": owner or file_hash(folder / "decomposition/model.safetensors"),
     }  # fmt: skip
     save_model(folder / "prior", make_prior(n), config, {})
     return folder / "decomposition", folder / "prior"
