@@ -2,9 +2,10 @@
 
 Sets are compared by the Fréchet distance of their embeddings (Heusel et al., NeurIPS 2017), precision and recall
 (Kynkäänniemi et al., NeurIPS 2019), density and coverage (Naeem et al., ICML 2020). All of these depend on how many
-clips there are, so that all sets should be of one size, a set of real clips among them. No clip is compared with its
-own song: the real songs are cut into two halves by track, and clips of the one half's songs, or half of the clips that
-belong to no song, are compared with the other half, and the reverse.
+clips there are: sets of fewer than `LEAST_CLIPS` have none, and all others should be of one size. No clip is compared
+with its own song: the real songs are cut into two halves by track, and clips of the one half's songs, or half of the
+clips that belong to none of them, are compared with the other half, and the reverse. The real songs by themselves, one
+half against the other, show what no set can be expected to pass.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from scipy.spatial.distance import cdist
 from eval.statistics import mean_interval, resampled_counts
 
 NEIGHBOURS = 5  # Naeem et al.
-REFERENCE = "test split"  # all real clips, with which every set is compared
+LEAST_CLIPS = 256
+REFERENCE = "real"  # the clips of training songs with which every set is compared, themselves too
 NEIGHBOURHOOD_METRICS = ("precision", "density", "recall", "coverage")
 EMBEDDING_COLUMNS = ["set", "space", "clip", "track", "half"]  # and e0, e1, ...
 ROW_COLUMNS = ["set", "space", "metric", "clip", "track", "value"]
-TABLE_COLUMNS = ["set", "space", "metric", "value", "ci_low", "ci_high", "n", "n_real"]
-NEAREST = "distance_to_training"
-NEARER = "nearer_to_training_than_95_percent_of_real"
+TABLE_COLUMNS = ["set", "space", "metric", "value", "ci_low", "ci_high", "n", "n_real", "note"]
 
 
 def frechet(real: np.ndarray, made: np.ndarray) -> float:
@@ -109,25 +109,6 @@ def _radii(items: np.ndarray, k: int) -> np.ndarray:
     return distances[:, min(k, len(items) - 1)]
 
 
-def memorisation(training: np.ndarray, real: np.ndarray, made: np.ndarray) -> dict[str, np.ndarray]:
-    """How near made clips come to a training segment, against the test segments.
-
-    Parameters
-    ----------
-    training, real, made : float64[_, d]
-
-    Returns
-    -------
-    distance_to_training : float64[m]
-        Of each made clip to its nearest training segment.
-    nearer_to_training_than_95_percent_of_real : float64[m]
-        1 where that is less than the 5 % quantile of the real test segments' distances: copies raise its mean.
-    """
-    nearest = cdist(made, training).min(1)
-    bound = np.quantile(cdist(real, training).min(1), 0.05)
-    return {NEAREST: nearest, NEARER: (nearest < bound).astype(float)}
-
-
 def generation_table(
     embeddings: pd.DataFrame, rows: pd.DataFrame, resamples: int, seed: int, task: str
 ) -> pd.DataFrame:
@@ -147,9 +128,10 @@ def generation_table(
     Returns
     -------
     DataFrame
-        `TABLE_COLUMNS`. `n` counts the clips of the set, `n_real` the real ones that it was compared with. A Fréchet
-        distance's interval is 1.96 bootstrap standard errors to each side, since a resample repeats clips, which by
-        itself raises the distance; the others are Student's t intervals (`eval.statistics.mean_interval`).
+        `TABLE_COLUMNS`. `n` counts the clips of the set, `n_real` the real ones that it was compared with; `note` says
+        why there is no value. A Fréchet distance's interval is 1.96 bootstrap standard errors to each side, since a
+        resample repeats clips, which by itself raises the distance; the others are Student's t intervals
+        (`eval.statistics.mean_interval`).
     """
     table, clips, sizes = [], [rows], {}
     axes = [name for name in map(str, embeddings) if name[0] == "e" and name[1:].isdigit()]
@@ -158,12 +140,11 @@ def generation_table(
         real = of_space[of_space["set"] == REFERENCE]
         for name in of_space["set"].unique():
             made = of_space[of_space["set"] == name]
-            if name == REFERENCE:
+            if note := _obstacle(real, made):
+                for metric in ("frechet", *NEIGHBOURHOOD_METRICS):
+                    table.append([name, space, metric, *[np.nan] * 3, len(made), len(real), note])
                 continue
             folds = [(real[real["half"] == half], made[made["half"] == 1 - half]) for half in (0, 1)]
-            folds = [fold for fold in folds if min(len(fold[0]), len(fold[1])) > 0]
-            if not folds:
-                continue
             distances = [
                 _frechet_resamples(fold[0], fold[1], used, resamples, seed + i)
                 for i, fold in enumerate(folds)
@@ -173,7 +154,9 @@ def generation_table(
             enough = min(side["track"].nunique() for fold in folds for side in fold) > 1
             margin = 1.96 * error if enough else np.nan
             counts = [sum(len(fold[side]) for fold in folds) for side in (1, 0)]
-            table.append([name, space, "frechet", value, max(value - margin, 0.0), value + margin, *counts])
+            table.append(
+                [name, space, "frechet", value, max(value - margin, 0.0), value + margin, *counts, ""]
+            )
             sizes.update({(name, space, metric): counts for metric in NEIGHBOURHOOD_METRICS})
             for a, b in folds:
                 scores = neighbourhoods(a[used].to_numpy(), b[used].to_numpy())
@@ -190,6 +173,15 @@ def generation_table(
     result = result.round({"value": 4, "ci_low": 4, "ci_high": 4}).astype({"n_real": "Int64"})
     result.insert(0, "task", task)
     return result
+
+
+def _obstacle(real: pd.DataFrame, made: pd.DataFrame) -> str:
+    """Why a set is not compared with the real clips; empty if it is."""
+    if len(made) < LEAST_CLIPS:
+        return f"{len(made)} clips are fewer than {LEAST_CLIPS}"
+    if len(real) < LEAST_CLIPS:
+        return f"{len(real)} real clips are fewer than {LEAST_CLIPS}"
+    return "" if real["half"].nunique() == 2 else "all real clips are of one song"
 
 
 def _frechet_resamples(
@@ -210,7 +202,8 @@ def _means(rows: pd.DataFrame, sizes: dict[tuple, list[int]]) -> list[list]:
         group = group[group["value"].notna()]
         by_track = group.groupby("track")["value"].agg(["sum", "count"])
         counts = sizes.get((name, space, metric), [len(group), None])
-        line: list = [name, space, metric, np.nan, np.nan, np.nan, *counts]
+        note = "" if len(group) else "no clip has a value"
+        line: list = [name, space, metric, np.nan, np.nan, np.nan, *counts, note]
         if len(group):
             low, high = mean_interval(by_track["sum"].to_numpy()[None], by_track["count"].to_numpy()[None])
             line[3:6] = group["value"].mean(), low[0], high[0]

@@ -10,18 +10,19 @@ def halves(tracks: Sequence[str]) -> dict[str, int]:
     return {track: i % 2 for i, track in enumerate(sorted(set(tracks)))}
 
 
-def partners(tracks: Sequence[str], half: Mapping[str, int], shift: int = 1) -> list[int]:
-    """For each of the clips of `tracks` another, of another song of its half where there is one.
+def partners(tracks: Sequence[str], half: Mapping[str, int] | None = None, shift: int = 1) -> list[int]:
+    """For each of the clips of `tracks` another, of another song (of its half) where there is one.
 
     Parameters
     ----------
     tracks
         Of each clip, clips of one track side by side.
     half
-        Of each track, as `halves` of all songs that clips are compared with gives it.
+        Of each track, as `halves` of all songs that clips are compared with gives it; by default all are one.
     shift
         Which of several partners.
     """
+    half = half or dict.fromkeys(tracks, 0)
     groups = [[i for i, track in enumerate(tracks) if half[track] == side] for side in (0, 1)]
     if min(len({tracks[i] for i in group}) for group in groups) < 2:  # too few songs for two halves
         groups = [list(range(len(tracks)))]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from eval.pairing import halves, partners
+from eval.pairing import partners
 from pipelines import run_stage
 from ucr.data.segments import Segment, SegmentStore
 from ucr.foundation.errors import command
@@ -29,9 +29,9 @@ def component_names(marked: list[bool]) -> str:
 
 
 def jobs(
-    recomposer: Recomposer, songs: list[Segment], half: dict[str, int], params: Params
+    recomposer: Recomposer, songs: list[Segment], params: Params
 ) -> Iterator[tuple[str, list[dict], np.ndarray]]:
-    """Make each kind in turn; songs that are put together are of one `half` of the test songs.
+    """Make each kind in turn, of test segments or of nothing.
 
     Yields
     ------
@@ -65,7 +65,7 @@ def jobs(
         lines = [{"segment": name, "strength": strength} for name in names]
         yield "variation", lines, recomposer.vary(audio, strength, steps, seed)
 
-    others = partners([song.track for song in songs], half)
+    others = partners([song.track for song in songs])
     take = np.arange(n) == n - 1
     lines = [
         {"segment": f"{name}+{names[other]}", "taken": component_names(take.tolist())}
@@ -79,15 +79,14 @@ def main() -> None:
     params = load_params()
     recomposer = Recomposer.load(DECOMPOSITION, PRIOR, decode_steps=params.generation.steps)
     segments = SegmentStore(Path("segments"), "test")
-    chosen = np.linspace(0, len(segments) - 1, min(params.generation.count, len(segments))).round()
+    chosen = np.linspace(0, len(segments) - 1, min(params.generation.songs, len(segments))).round()
     songs = [segments[int(i)] for i in chosen]
-    half = halves([segments.track(name) for name in segments.names])
 
     manifest = []
     total = 4 + len(params.generation.strengths)
     with replacing(OUT) as temporary:
         temporary.mkdir()
-        kinds = tqdm(jobs(recomposer, songs, half, params), desc="generating", total=total, unit="kind")
+        kinds = tqdm(jobs(recomposer, songs, params), desc="generating", total=total, unit="kind")
         for kind, lines, sounds in kinds:
             for number, (line, sound) in enumerate(zip(lines, sounds, strict=True)):
                 details = [kind, *(str(line[key]) for key in ("generated", "strength") if key in line)]

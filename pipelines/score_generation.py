@@ -10,9 +10,10 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from eval.copies import bound, outline, similarity
 from eval.embeddings import Projection, log_mel, statistics
 from eval.following import Part, agreement, describe
-from eval.generation import EMBEDDING_COLUMNS, REFERENCE, ROW_COLUMNS, memorisation
+from eval.generation import EMBEDDING_COLUMNS, REFERENCE, ROW_COLUMNS
 from eval.learned import SPACES, load_space
 from eval.pairing import halves, partners
 from pipelines import run_stage
@@ -30,9 +31,11 @@ GENERATED = Path("generated")
 OUT = Path("generation_scores")
 BATCH = 16
 TRAINING = "training split"
-REAL = "real"
+HELD_OUT = "test split"
+CODEC = "codec"
 MANIFEST_COLUMNS = ["kind", "segment", "generated", "strength", "file", "parts"]
 PARTS = "parts"  # the space of how one part of a song goes with another
+COPIES = "copies"  # the space of how much a clip repeats of a training segment
 
 
 def read_manifest() -> pd.DataFrame:
@@ -52,7 +55,7 @@ def read_manifest() -> pd.DataFrame:
 def embed_segments(
     store: SegmentStore, indices: list[list[int]], treatment: str, params: Params
 ) -> dict[str, np.ndarray]:
-    """Statistics by space of the mixtures of source k of segment `indices[clip][k]`.
+    """What `embed` gives of the mixtures of source k of segment `indices[clip][k]`.
 
     `treatment` is `codec`, `noise` (white, as loud as the mixture) or empty.
     """
@@ -61,11 +64,11 @@ def embed_segments(
     if treatment == "noise":
         rng = np.random.default_rng([params.seed, *indices[0]])
         clips = clips.std(axis=1, keepdims=True) * rng.standard_normal(clips.shape, dtype=np.float32)
-    return embed(clips, store.sample_rate, params, treatment == "codec")
+    return embed(clips, store.sample_rate, params, treatment == CODEC)
 
 
 def embed_files(paths: list[Path], sample_rate: int, n_samples: int, params: Params) -> dict[str, np.ndarray]:
-    """Statistics of audio files by space."""
+    """What `embed` gives of audio files."""
     return embed(
         np.stack([read_clip(path, sample_rate, n_samples)[0] for path in paths]), sample_rate, params
     )
@@ -74,17 +77,19 @@ def embed_files(paths: list[Path], sample_rate: int, n_samples: int, params: Par
 def embed(
     clips: np.ndarray, sample_rate: int, params: Params, through_codec: bool = False
 ) -> dict[str, np.ndarray]:
-    """float64[b, d] of each space of `generation.spaces`, for clips float32[b, n_samples]."""
+    """Statistics of clips float32[b, n_samples] by space of `generation.spaces`, float64[b, d], and their outlines."""
     codec = make_codec(params.codec, sample_rate)
     with torch.no_grad():
         latents = codec.encode(torch.from_numpy(clips))
         if through_codec:
             clips = codec.decode(latents, clips.shape[1]).numpy()
             latents = codec.encode(torch.from_numpy(clips))
-    found = {"latents": latents.numpy(), "log_mel": log_mel(clips, sample_rate)}
+    spectrograms = log_mel(clips, sample_rate)
+    found = {"latents": latents.numpy(), "log_mel": spectrograms}
     for name, path in learned_spaces(params).items():
         found[name] = load_space(name, path).embed(clips, sample_rate)
-    return {name: statistics(found[name]) for name in params.generation.spaces}
+    spaces = {name: statistics(found[name]) for name in params.generation.spaces}
+    return spaces | {COPIES: outline(spectrograms)}
 
 
 def learned_spaces(params: Params) -> dict[LearnedSpace, str | None]:
@@ -122,67 +127,80 @@ def describe_parts(path: Path, generated: str, sample_rate: int, n_samples: int)
 def embed_all(
     params: Params, manifest: pd.DataFrame, test: SegmentStore, train: SegmentStore
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Every clip (set, clip, track, half), and its statistics in each space, float64[n_clips, d]."""
-    tracks = [test.track(name) for name in test.names]
+    """Every clip (set, clip, track, half), and what `embed` gives of it, by space.
+
+    Sets of real songs are of training songs: the test split has too few to compare with. A clip of no training song
+    belongs to either half in turn.
+    """
+    n_sources = len(train.sources)
+    chosen = np.linspace(0, len(train) - 1, min(params.generation.count, len(train))).round().astype(int)
+    tracks = [train.track(train.names[i]) for i in chosen]
     half = halves(tracks)
-    n_sources = len(test.sources)
     others = [partners(tracks, half, shift) for shift in range(1, n_sources)]
-    chosen = sorted({test.names.index(name) for name in _songs(manifest, test)})
     plain = [(i,) * n_sources for i in chosen]
+    shuffled = [(i, *(chosen[other[k]] for other in others)) for k, i in enumerate(chosen)]
     sets = [
         (TRAINING, train, [(i,) * n_sources for i in range(len(train))], ""),
-        (REFERENCE, test, [(i,) * n_sources for i in range(len(test))], ""),
-        (REAL, test, plain, ""),
-        ("codec", test, plain, "codec"),
-        ("noise", test, plain, "noise"),
-        ("shuffled components", test, [(i, *(other[i] for other in others)) for i in chosen], ""),
+        (REFERENCE, train, plain, ""),
+        (CODEC, train, plain, CODEC),
+        ("noise", train, plain, "noise"),
+        ("shuffled components", train, shuffled, ""),
+        (HELD_OUT, test, [(i,) * n_sources for i in range(len(test))], ""),
     ]
     clips: list[tuple] = []
     calls: list[tuple] = []
     for name, store, indices, treatment in sets:
         for batch in _batches(indices):
             calls.append((embed_segments, store, batch, treatment, params))
-        for first, *_ in indices:
-            clip = store.names[first]
-            clips.append((name, clip, store.track(clip), half.get(store.track(clip), -1)))
+        clips += [(name, store.names[first], store.track(store.names[first])) for first, *_ in indices]
     shape = test.sample_rate, test[0].mixture.size
     for batch in _batches([GENERATED / file for file in manifest["file"]]):
         calls.append((embed_files, batch, *shape, params))
-    for number, line in enumerate(manifest.to_dict("records")):
+    for line in manifest.to_dict("records"):
         track = test.track(_first_song(line["segment"], test)) if line["segment"] else line["clip"]
-        clips.append((line["set"], line["clip"], track, half.get(track, number % 2)))
+        clips.append((line["set"], line["clip"], track))
     results = list(_work(calls, "embedding"))
-    table = pd.DataFrame(clips, columns=["set", "clip", "track", "half"])
-    return table, {
-        space: np.concatenate([each[space] for each in results]) for space in params.generation.spaces
-    }
+    table = pd.DataFrame(clips, columns=["set", "clip", "track"])
+    turn = table.groupby("set").cumcount() % 2
+    table["half"] = table["track"].map(half).fillna(turn).astype(int)
+    return table, {space: np.concatenate([each[space] for each in results]) for space in results[0]}
 
 
-def compare(clips: pd.DataFrame, statistics: dict[str, np.ndarray]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Embeddings of all but the training segments, and how near each clip is to one of those."""
-    embeddings, rows = [], []
-    of = {name: (clips["set"] == name).to_numpy() for name in clips["set"].unique()}
-    for space, values in statistics.items():
-        points = Projection.fit(values[of[TRAINING]])(values)
+def project(clips: pd.DataFrame, found: dict[str, np.ndarray], spaces: list[str]) -> pd.DataFrame:
+    """Embeddings of all clips in each space, those of the whole training split apart, which they are fitted to."""
+    training = (clips["set"] == TRAINING).to_numpy()
+    tables = []
+    for space in spaces:
+        points = Projection.fit(found[space][training])(found[space])
         table = pd.DataFrame(points, columns=[f"e{i}" for i in range(points.shape[1])]).round(6)
-        table = pd.concat([clips.assign(space=space), table], axis=1)[[*EMBEDDING_COLUMNS, *table]]
-        embeddings.append(table[~of[TRAINING]])
-        for name, marked in of.items():
-            if name in (TRAINING, REFERENCE):
-                continue
-            for metric, value in memorisation(
-                points[of[TRAINING]], points[of[REFERENCE]], points[marked]
-            ).items():
-                lines = clips[marked].assign(space=space, metric=metric, value=value)
-                rows.append(lines[ROW_COLUMNS])
-    return pd.concat(embeddings, ignore_index=True), pd.concat(rows, ignore_index=True)
+        tables.append(pd.concat([clips.assign(space=space), table], axis=1)[[*EMBEDDING_COLUMNS, *table]])
+        tables[-1] = tables[-1][~training]
+    return pd.concat(tables, ignore_index=True)
+
+
+def find_copies(clips: pd.DataFrame, outlines: np.ndarray) -> pd.DataFrame:
+    """How much clips repeat of a training segment: rows of what was generated, of the test split, and of copies.
+
+    Training segments through the codec are the copies: the check has to find them.
+    """
+    training = (clips["set"] == TRAINING).to_numpy()
+    least = bound(outlines[training], clips.loc[training, "track"])
+    real = [TRAINING, REFERENCE, "noise", "shuffled components"]
+    asked = ~clips["set"].isin(real).to_numpy()
+    values = similarity(outlines[asked], outlines[training])
+    copied = np.where(np.isnan(least), np.nan, values > least)
+    rows = [
+        clips[asked].assign(space=COPIES, metric=metric, value=each)
+        for metric, each in (("similarity_to_training", values), ("copied", copied))
+    ]
+    return pd.concat(rows, ignore_index=True)[ROW_COLUMNS]
 
 
 def follow(manifest: pd.DataFrame, test: SegmentStore) -> pd.DataFrame:
     """How well parts go together: of true songs, of partly generated ones, and of random pairs of either."""
     shape = test.sample_rate, test[0].mixture.size
     partial = manifest[manifest["kind"] == "partial"]
-    names = [REAL] * len(test) + list(partial["set"])
+    names = [HELD_OUT] * len(test) + list(partial["set"])
     clips = [*test.names, *partial["clip"]]
     tracks = [
         test.track(name) for name in [*test.names, *(_first_song(each, test) for each in partial["segment"])]
@@ -195,19 +213,13 @@ def follow(manifest: pd.DataFrame, test: SegmentStore) -> pd.DataFrame:
     for name in dict.fromkeys(names):
         members = [i for i, each in enumerate(names) if each == name]
         songs = [tracks[i] for i in members]
-        others = partners(songs, halves(songs))
+        others = partners(songs)
         for i, other in zip(members, others, strict=True):
             for (new, kept), (_, strange) in zip(pairs[i], pairs[members[other]], strict=True):
                 for suffix, part in (("", kept), (", random pairs", strange)):
                     for metric, value in agreement(new, part).items():
                         rows.append((name + suffix, PARTS, metric, clips[i], tracks[i], value))
     return pd.DataFrame(rows, columns=ROW_COLUMNS)
-
-
-def _songs(manifest: pd.DataFrame, test: SegmentStore) -> list[str]:
-    """The test segments that were rebuilt: real clips, as many as generated ones."""
-    rebuilt = manifest.loc[manifest["kind"] == "reconstruction", "segment"]
-    return [_first_song(segment, test) for segment in rebuilt]
 
 
 def _first_song(segment: str, test: SegmentStore) -> str:
@@ -239,8 +251,10 @@ def main() -> None:
         load_space(name, path)
     manifest = read_manifest()
     test, train = SegmentStore(SEGMENTS, "test"), SegmentStore(SEGMENTS, "train")
-    embeddings, rows = compare(*embed_all(params, manifest, test, train))
-    rows = pd.concat([rows, follow(manifest, test)], ignore_index=True).round({"value": 6})
+    clips, found = embed_all(params, manifest, test, train)
+    embeddings = project(clips, found, params.generation.spaces)
+    rows = pd.concat([find_copies(clips, found[COPIES]), follow(manifest, test)], ignore_index=True)
+    rows = rows.round({"value": 6})
     values = params.model_dump()
     provenance = {
         "data": test.fingerprint,

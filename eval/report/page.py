@@ -183,7 +183,9 @@ def _audio(listening: Listening) -> dict[str, str]:
 
 CAPTIONS = {
     "data": "What the data stage kept and skipped, by split and reason",
-    "generation": "Scores of generated audio",
+    "generation": "Scores of generated audio. Distances are from clips of training songs (real: one half of these "
+    "songs against the other). Copies are looked for among training segments: codec is nothing but copies, the test "
+    "split has none",
     "steps": "Score against sampling steps",
     "ablation": "Ablations, one training a row; scores on the validation split, mean over segments",
 }

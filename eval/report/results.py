@@ -19,7 +19,7 @@ KINDS = ("unsupervised", "supervised", "blind", "bound", "oracle")
 TEXT = {
     "task", "method", "kind", "track", "segment", "source", "reference", "metric", "status", "reason", "split", "file",
     "generated", "method_a", "method_b", "significant", "best", "failed", "device", "machine", "run", "variant",
-    "params", "set", "space", "taken", "parts", "family", "trained",
+    "params", "set", "space", "taken", "parts", "family", "trained", "note",
 }  # fmt: skip
 SEPARATION_COLUMNS = [
     "task", "method", "kind", "trained", "reference", "source", "metric", "mean", "median", "ci_low", "ci_high",

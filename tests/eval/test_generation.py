@@ -7,13 +7,11 @@ from scipy.linalg import sqrtm
 
 from eval.embeddings import Projection, log_mel, statistics
 from eval.generation import (
-    NEARER,
-    NEAREST,
+    LEAST_CLIPS,
     REFERENCE,
     TABLE_COLUMNS,
     frechet,
     generation_table,
-    memorisation,
     neighbourhoods,
 )
 from eval.pairing import halves, partners
@@ -97,15 +95,6 @@ def test_a_set_of_one_has_no_distance_and_no_balls():
     assert np.isnan(neighbourhoods(points(1), points(5))["precision"]).all()
 
 
-def test_copies_of_training_segments_are_noticed():
-    training, real = points(200), points(60, seed=1)
-    copies = memorisation(training, real, training[:30] + 1e-6)
-    fresh = memorisation(training, real, points(200, seed=2))
-    assert copies[NEARER].mean() == 1
-    assert copies[NEAREST].max() < 1e-5
-    assert fresh[NEARER].mean() < 0.2
-
-
 def test_halves_share_no_track_and_partners_are_other_songs_of_the_half():
     tracks = [f"T{i // 3}" for i in range(18)]
     half = halves(tracks)
@@ -113,6 +102,7 @@ def test_halves_share_no_track_and_partners_are_other_songs_of_the_half():
     for shift in (1, 2):
         other = partners(tracks, half, shift)
         assert all(tracks[i] != tracks[j] and half[tracks[i]] == half[tracks[j]] for i, j in enumerate(other))
+    assert {tracks[i] + tracks[j] for i, j in enumerate(partners(tracks))} >= {"T0T1", "T1T2", "T5T0"}
 
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=20))
@@ -141,12 +131,12 @@ def test_statistics_do_not_know_the_order_of_frames():
     assert log_mel(np.zeros((2, 24000), np.float32), 24000).max() == pytest.approx(-80)
 
 
-def make_embeddings(sets, d=3, tracks=6, each=3):
+def make_embeddings(sets, d=3, tracks=86, each=3):
     tables = []
     for seed, (name, shift) in enumerate(sets.items()):
         clips = [f"T{t}_{i}" for t in range(tracks) for i in range(each)]
         table = pd.DataFrame(
-            {"set": name, "space": "log_mel", "clip": clips, "track": [c[:2] for c in clips]}
+            {"set": name, "space": "log_mel", "clip": clips, "track": [c.split("_")[0] for c in clips]}
         )
         table["half"] = table["track"].map(halves(table["track"]))
         values = points(len(clips), d, seed, shift)
@@ -165,8 +155,8 @@ def test_the_table_has_every_score_of_every_set_with_its_interval():
     table = generation_table(embeddings, ROWS, 200, 0, "drums+bass")
     assert list(table) == ["task", *TABLE_COLUMNS]
     scores = table.set_index(["set", "metric"])
-    assert set(table["set"]) == {"near", "far"}
-    assert scores.loc[("near", "frechet"), "value"] < 3 < 7000 < scores.loc[("far", "frechet"), "value"]
+    assert set(table["set"]) == {REFERENCE, "near", "far"}
+    assert scores.loc[("near", "frechet"), "value"] < 0.3 < 7000 < scores.loc[("far", "frechet"), "value"]
     assert scores.loc[("far", "coverage"), "value"] == 0
     assert scores.loc[("near", "coverage"), "value"] > 0.7
     row = scores.loc[("near", "onset_agreement")]
@@ -177,7 +167,8 @@ def test_the_table_has_every_score_of_every_set_with_its_interval():
     assert len(known) == len(table)
     assert (known["ci_low"] <= known["value"]).all()
     assert (known["value"] <= known["ci_high"]).all()
-    assert (table.loc[table["metric"] == "recall", ["n", "n_real"]] == 18).all(axis=None)
+    assert (table.loc[table["metric"] == "recall", ["n", "n_real"]] == 258).all(axis=None)
+    assert (table["note"] == "").all()
     pd.testing.assert_frame_equal(table, generation_table(embeddings, ROWS, 200, 0, "drums+bass"))
 
 
@@ -191,8 +182,48 @@ def test_no_clip_is_compared_with_its_own_song():
     assert table.loc[("copy", "precision"), "value"] == 0
 
 
+def test_a_real_set_is_the_yardstick_of_a_set_of_the_same_kind():
+    embeddings = make_embeddings({REFERENCE: 0, "same": 0, "other": 1})
+    table = generation_table(embeddings, ROWS, 100, 0, "t").set_index(["metric", "set"])["value"]
+    assert table["precision"][REFERENCE] == pytest.approx(table["precision"]["same"], abs=0.05)
+    assert table["frechet"][REFERENCE] == pytest.approx(table["frechet"]["same"], abs=0.1)
+    assert table["frechet"]["other"] > 10 * table["frechet"][REFERENCE]
+    assert table["coverage"]["other"] < 0.75 * table["coverage"][REFERENCE]
+
+
+DISTANCES = ["frechet", "precision", "density", "recall", "coverage"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "note"),
+    [
+        (
+            lambda table: table[(table["set"] == REFERENCE) | (table.index % 258 > 2)],
+            "255 clips are fewer than 256",
+        ),
+        (lambda table: table[table.index > 100], "157 real clips are fewer than 256"),
+        (lambda table: table.assign(half=0), "all real clips are of one song"),
+    ],
+)
+def test_too_few_clips_have_no_distance_but_a_reason(spoil, note):
+    assert LEAST_CLIPS == 256
+    embeddings = spoil(make_embeddings({REFERENCE: 0, "near": 0}))
+    table = generation_table(embeddings, ROWS, 100, 0, "t").set_index(["set", "metric"])
+    lacking = table.loc["near"].loc[DISTANCES]
+    assert lacking[["value", "ci_low", "ci_high"]].isna().all(axis=None)
+    assert lacking["note"].unique().tolist() == [note]
+    assert table.loc[("near", "onset_agreement"), "value"] == 0.5
+
+
+def test_values_that_no_clip_has_are_empty_and_say_so():
+    rows = ROWS.assign(space="copies", metric="copied", value=np.nan)
+    table = generation_table(make_embeddings({REFERENCE: 0}), rows, 100, 0, "t").set_index("metric")
+    assert np.isnan(table.loc["copied", "value"])
+    assert table.loc["copied", "note"] == "no clip has a value"
+
+
 def test_one_track_a_half_gives_values_without_intervals():
-    embeddings = make_embeddings({REFERENCE: 0, "near": 0}, tracks=2)
+    embeddings = make_embeddings({REFERENCE: 0, "near": 0}, tracks=2, each=128)
     table = generation_table(embeddings, ROWS, 100, 0, "t").set_index(["set", "metric"])
     assert np.isfinite(table.loc[("near", "frechet"), "value"])
     assert np.isnan(table.loc[("near", "frechet"), "ci_low"])

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from eval.generation import NEARER, NEAREST, REFERENCE
+from eval.generation import REFERENCE
 from pipelines import generate, score_generation
 from tests.helpers import PARAMS
 from tests.pipelines.test_latents_stage import RATE, make_segments
@@ -21,6 +21,7 @@ from ucr.foundation.files import write_audio
 
 GENERATION = {
     "count": 6,
+    "songs": 6,
     "prior_steps": 2,
     "steps": 1,
     "strengths": [0.5, 1.0],
@@ -87,15 +88,12 @@ def test_the_manifest_names_every_clip_and_its_songs(made):
     assert files == set(table["file"]) | set(table["parts"]) - {""}
 
 
-def test_songs_that_are_put_together_are_compared_with_other_songs_than_both(made):
-    """One track of seven is among no songs that were chosen."""
-    table = pd.read_csv(made / "generated/manifest.csv", dtype=str, keep_default_na=False)
+def test_shuffled_components_are_of_songs_of_one_half(made):
     embeddings = pd.read_csv(made / "generation_scores/embeddings.csv")
-    half = embeddings[embeddings["set"] == REFERENCE].set_index("clip")["half"].groupby(level=0).first()
-    assert half.nunique() == 2
-    for song in table.loc[table["kind"] == "recombination", "segment"]:
-        one, other = song.split("+")
-        assert half[one] == half[other]
+    real, shuffled = (embeddings[embeddings["set"] == name] for name in (REFERENCE, "shuffled components"))
+    assert real.groupby("track")["half"].nunique().max() == 1
+    assert real["half"].nunique() == 2
+    assert shuffled["half"].tolist() == real["half"].tolist()
 
 
 def test_a_partly_generated_song_is_the_mean_of_its_parts_and_keeps_the_others(made):
@@ -122,13 +120,18 @@ def test_every_set_is_scored(made):
         "real", "codec", "noise", "shuffled components", "reconstruction", "unconditional", "partial component_0",
         "partial component_1", "variation 0.5", "variation 1.0", "recombination",
     }  # fmt: skip
-    assert set(embeddings["set"]) == sets | {REFERENCE}
-    assert (embeddings.groupby(["set", "space"]).size().drop(REFERENCE) == 6).all()
+    assert set(embeddings["set"]) == sets | {"test split"}
+    assert (embeddings.groupby(["set", "space"]).size().drop("test split") == 6).all()
+    assert (embeddings.groupby(["set", "space"]).size()["test split"] == 28).all()
     assert (embeddings.groupby(["set", "space"])["half"].nunique() == 2).all()
-    near = rows[rows["metric"].isin([NEAREST, NEARER])]
-    assert set(near["set"]) == sets
+    copies = rows[rows["space"] == "copies"].pivot(index=["set", "clip"], columns="metric", values="value")
+    assert set(copies.index.levels[0]) == (sets | {"test split"}) - {"real", "noise", "shuffled components"}
+    assert copies["copied"].isin([0, 1]).all()
+    assert copies["similarity_to_training"].between(-1, 1.001).all()
+    least_copied = copies.loc[copies["copied"] == 1, "similarity_to_training"].min()
+    assert not copies.loc[copies["copied"] == 0, "similarity_to_training"].ge(least_copied).any()
     follow = rows[rows["space"] == "parts"]
-    who = {"real", "partial component_0", "partial component_1"}
+    who = {"test split", "partial component_0", "partial component_1"}
     assert set(follow["set"]) == who | {f"{name}, random pairs" for name in who}
     assert rows["value"].notna().all()
     provenance = json.loads((made / "generation_scores/provenance.json").read_text())
@@ -140,7 +143,7 @@ def test_real_clips_are_the_nearest_to_real_clips(made):
     points = embeddings[embeddings["space"] == "log_mel"].set_index("set").filter(regex=r"^e\d+$")
     centre = points.loc[REFERENCE].mean()
     distance = ((points - centre) ** 2).sum(axis=1).groupby("set").mean()
-    assert distance["real"] < 0.2 * distance["noise"]
+    assert distance["test split"] < 0.2 * distance["noise"]
 
 
 def test_the_same_again_gives_the_same_bytes(folder, made):

@@ -60,7 +60,7 @@ def test_the_papers_setting_runs_for_three_sources(tmp_path, monkeypatch, make_t
         "codec": {"weights": "encodec.safetensors"},
         "decomposition": ONE_STEP,
         "prior": ONE_STEP,
-        "generation": {"count": 1, "prior_steps": 2, "steps": 2},
+        "generation": {"count": 1, "songs": 1, "prior_steps": 2, "steps": 2},
         "methods": METHODS,
     }
     Path("params.yaml").write_text(yaml.safe_dump(merge(paper, small)))

@@ -46,7 +46,6 @@ FRAME_RATE = 75  # EnCodec's at 24 kHz, so that models and crops carry over
 WINDOW_SECONDS = 0.085  # 2048 samples at 24 kHz
 LEVEL = 500.0  # band magnitudes of music, whose RMS is about 0.1, are near 1 / LEVEL
 MASK_EXPONENT = 4.0
-TINY = 1e-12
 
 
 class MelCodec:
@@ -128,13 +127,17 @@ class MelCodec:
         """
         magnitudes = self._spread(latents.clamp(min=0) ** (1 / self.power) / LEVEL, n_samples)
         generator = torch.Generator().manual_seed(0)
-        angles = 2 * math.pi * torch.rand(magnitudes.shape[-2:], generator=generator).to(latents.device)
-        spectrum = torch.polar(magnitudes, angles.expand_as(magnitudes))
+        angles = 2 * math.pi * torch.rand(1, *magnitudes.shape[-2:], generator=generator).to(latents.device)
+        clips = magnitudes.split(1)  # one at a time stays in a processor's cache
+        return torch.cat([self._griffin_lim(clip, angles, n_samples, iterations) for clip in clips])
+
+    def _griffin_lim(self, magnitudes: Tensor, angles: Tensor, n_samples: int, iterations: int) -> Tensor:
+        """Audio of magnitudes [1, bins, frames], beginning with phases [1, bins, frames]: float32[1, n_samples]."""
+        spectrum = torch.polar(magnitudes, angles)
         previous = torch.zeros_like(spectrum)
         for _ in range(iterations):
             projected = self._stft(self._istft(spectrum, n_samples))
-            accelerated = projected + 0.99 * (projected - previous)
-            spectrum = magnitudes * accelerated / accelerated.abs().clamp(min=TINY)
+            spectrum = magnitudes * projected.lerp(previous, -0.99).sgn()  # phases accelerated
             previous = projected
         return self._istft(spectrum, n_samples)
 

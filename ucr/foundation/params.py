@@ -274,14 +274,16 @@ LearnedSpace = Literal["vggish", "clap"]
 
 
 class GenerationParams(Section):
-    """What `generate` makes: how many of each kind, sampling steps of the prior and of the decomposition model,
-    and the `strengths` of variations, from 0 (the song rebuilt) to 1 (from noise alone).
+    """What `generate` makes: `count` new clips, and of `songs` test segments the rebuilt, varied and partly replaced
+    ones; sampling steps of the prior and of the decomposition model; `strengths` of variations, from 0 (the song
+    rebuilt) to 1 (from noise alone).
 
     `spaces` are the embeddings in which `score_generation` compares it with real songs; those of learned networks need
     the user's `weights`: a file for vggish, a folder for clap.
     """
 
     count: int = Field(gt=0)
+    songs: int = Field(gt=0)
     prior_steps: int = Field(gt=0)
     steps: int = Field(gt=0)
     strengths: list[Annotated[float, Field(ge=0, le=1)]]
