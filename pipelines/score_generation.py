@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -166,7 +166,7 @@ def embed_all(
     return table, {space: np.concatenate([each[space] for each in results]) for space in results[0]}
 
 
-def project(clips: pd.DataFrame, found: dict[str, np.ndarray], spaces: list[str]) -> pd.DataFrame:
+def project(clips: pd.DataFrame, found: dict[str, np.ndarray], spaces: Sequence[str]) -> pd.DataFrame:
     """Embeddings of all clips in each space, those of the whole training split apart, which they are fitted to."""
     training = (clips["set"] == TRAINING).to_numpy()
     tables = []
@@ -184,7 +184,7 @@ def find_copies(clips: pd.DataFrame, outlines: np.ndarray) -> pd.DataFrame:
     Training segments through the codec are the copies: the check has to find them.
     """
     training = (clips["set"] == TRAINING).to_numpy()
-    least = bound(outlines[training], clips.loc[training, "track"])
+    least = bound(outlines[training], clips.loc[training, "track"].tolist())
     real = [TRAINING, REFERENCE, "noise", "shuffled components"]
     asked = ~clips["set"].isin(real).to_numpy()
     values = similarity(outlines[asked], outlines[training])
