@@ -8,13 +8,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 import soundfile
 
-from ucr.errors import UserError
+from ucr.foundation.errors import UserError
 
+if TYPE_CHECKING:  # the library is loaded when a file needs it
+    import av
+
+CANCELLED = (
+    1 / 8
+)  # energy of the channels' mean beside the loudest one's: two that have nothing in common make 1/4
 PADDING = 0.2  # seconds by which encoders' padding may make a file shorter than it announces
 BLOCK = 65536  # samples
 UNKNOWN = 2**40  # samples, and beyond: libsndfile's way to say that a header gives no length
@@ -61,6 +67,8 @@ def open_audio(path: str | Path, stream: int = 0) -> Opened:
     UserError
         If the file is missing, empty or not audio.
     """
+    import av
+
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} does not exist or is no file: mend the path")
@@ -99,6 +107,8 @@ def own_stems(path: str | Path) -> dict[str, int]:
 
     A file with several audio streams is one, the first being the mixture. Their names stand in the file, as JSON.
     """
+    import av
+
     try:
         with av.open(str(path)) as container:
             titles = [stream.metadata.get("title", "") for stream in container.streams.audio]
@@ -143,6 +153,8 @@ def _counted(path: Path) -> int:
 
 def _decoded(path: Path, number: int) -> Opened:
     """Decode into a file that is gone when it is closed."""
+    import av
+
     with av.open(str(path)) as container, NamedTemporaryFile(suffix=".wav") as copy:
         stream = container.streams.audio[number]
         rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
@@ -164,6 +176,8 @@ def _decoded(path: Path, number: int) -> Opened:
 
 def _duration(container: av.container.InputContainer, stream: av.AudioStream, rate: int) -> int:
     """Samples, as a container with an index says; 0 for others, whose length would be a guess."""
+    import av
+
     kinds = set(container.format.name.split(","))
     if "mov" in kinds and stream.duration:
         return round(float(stream.duration * stream.time_base) * rate)
@@ -174,6 +188,8 @@ def _duration(container: av.container.InputContainer, stream: av.AudioStream, ra
 
 def _blocks(container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[np.ndarray]:
     """float32[channels, any length]."""
+    import av
+
     resampler = av.AudioResampler(
         format="fltp", layout=stream.codec_context.layout, rate=stream.codec_context.sample_rate
     )
@@ -183,3 +199,18 @@ def _blocks(container: av.container.InputContainer, stream: av.AudioStream) -> I
                 yield block.to_ndarray()
     except av.InvalidDataError:  # where a file is cut
         return
+
+
+def one_channel(audio: np.ndarray) -> tuple[np.ndarray, bool]:
+    """One channel of float32[channels, n_samples]: their mean, or the loudest one where they cancel in it.
+
+    Returns
+    -------
+    float32[n_samples]
+    bool
+        Whether they cancel.
+    """
+    mean = audio.mean(axis=0)
+    energies = np.square(audio, dtype=np.float64).sum(axis=1)
+    cancels = bool(np.square(mean, dtype=np.float64).sum() < CANCELLED * energies.max(initial=0.0))
+    return (audio[energies.argmax()] if cancels else mean), cancels
