@@ -119,7 +119,8 @@ def read_audio(path: str | Path, sample_rate: int | None = None, stream: int = 0
         raise UserError(f"{cut_short(Path(path), opened)}: get it whole")
     with opened.file as file:
         try:
-            audio, rate = file.read(dtype="float32", always_2d=True), file.samplerate
+            audio = file.read(opened.n_samples, dtype="float32", always_2d=True)
+            rate = file.samplerate
         except soundfile.LibsndfileError as error:
             raise damaged(Path(path), error) from None
     if not np.isfinite(audio).all():

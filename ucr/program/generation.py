@@ -14,7 +14,7 @@ from ucr.foundation.files import write_audio
 from ucr.model.recomposition import Recomposer
 from ucr.program import streaming
 from ucr.program.shipped import TASK, save, shipped
-from ucr.program.streaming import offsets, OVERLAP, WINDOW, Read, Song
+from ucr.program.streaming import OVERLAP, WINDOW, Read, Song, offsets
 
 
 def reconstruct(

@@ -156,12 +156,12 @@ def stems(
 
     def part(mixture: np.ndarray) -> np.ndarray:
         n_samples = mixture.shape[1]
-        mixture = mixture - offsets(mixture)
-        mono = _fitted(song.heard(mixture)[None], max(n_samples, round(SHORTEST * rate)))
+        heard = song.heard(mixture)
+        mono = _fitted((heard - heard.mean())[None], max(n_samples, round(SHORTEST * rate)))
         estimates = separate(_resampled(mono[0], rate, sample_rate))
         estimates = _fitted(_resampled(estimates.T, sample_rate, rate).T, n_samples)
         if mask:
-            return masked(mixture, estimates, rate, highest)
+            return masked(mixture - offsets(mixture), estimates, rate, highest)
         return estimates[:, None] / len(estimates)
 
     return joined(((step, part(mixture)) for step, mixture in windows(song.read, size, hop)), ordered)

@@ -10,7 +10,8 @@ import torch
 
 from tests.helpers import PARAMS
 from tests.ucr.program.helpers import make_song
-from ucr.foundation.checkpoints import save_model, sha256
+from ucr.foundation.checkpoints import save_model
+from ucr.foundation.hashes import file_hash
 from ucr.foundation.params import load_params
 from ucr.model.decomposition import load_decomposition
 from ucr.model.prior import PriorModel, prior_config
@@ -33,7 +34,7 @@ def with_prior(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config = prior_config(
         load_params(PARAMS),
         setting,
-        sha256(folder / "model.safetensors"),
+        file_hash(folder / "model.safetensors"),
         [0.0] * width,
         [1.0] * width,
         1.0,

@@ -63,8 +63,8 @@ def separate(
     of the others bass. Blind methods, and weights without such names, call their stems component_0 and so on.
 
     Long songs go through the method in overlapping windows of 7 s; memory does not grow with the length. The
-    method hears the mean of the channels at its own rate (24 kHz), or the loudest channel where they cancel in it; every
-    channel is shared in the same way. A constant offset, which nobody hears, is left out of the stems.
+    method hears the mean of the channels at its own rate (24 kHz), or the loudest channel where they cancel in
+    it; every channel is shared in the same way. A constant offset, which nobody hears, is left out of the stems.
 
     A song that holds less than it announces is refused, unless --allow-truncated is given. Of a stem file
     (song.stem.mp4) the mixture is separated; `ucr unpack` writes the stems that it holds.
