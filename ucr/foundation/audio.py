@@ -72,22 +72,22 @@ def open_audio(path: str | Path, stream: int = 0) -> Opened:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} does not exist or is no file: mend the path")
+    trouble: Exception | None = None
+    file: Forward | None = None
     try:
-        file = Forward(str(path)) if stream == 0 else None
+        if stream == 0:
+            file = Forward(str(path))
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-        file, trouble = None, error
-    if file is None or not 0 < file.frames < UNKNOWN:
-        try:
-            opened = _decoded(path, stream)
-        except (av.FFmpegError, IndexError) as error:
-            reason = error if file or stream else trouble
-            raise damaged(path, reason) from None
-    else:
-        opened = Opened(file, file.frames, _announced(file))
-        if file.format == "MP3":  # whose header is taken at its word
-            opened.n_samples = _counted(path)
-    if not opened.n_samples:
-        raise UserError(f"{path} holds no audio: replace it")
+        trouble = error
+    if file is not None and 0 < file.frames < UNKNOWN:
+        found = file.frames if file.format != "MP3" else _counted(path)  # whose header is taken at its word
+        return Opened(file, found, _announced(file))
+    try:
+        opened = _decoded(path, stream)
+    except (av.FFmpegError, IndexError) as error:
+        raise damaged(path, trouble or error) from None
+    if opened is None:
+        raise damaged(path, trouble) if trouble else UserError(f"{path} holds no audio: replace it")
     return opened
 
 
@@ -151,8 +151,8 @@ def _counted(path: Path) -> int:
             raise damaged(path, error) from None
 
 
-def _decoded(path: Path, number: int) -> Opened:
-    """Decode into a file that is gone when it is closed."""
+def _decoded(path: Path, number: int) -> Opened | None:
+    """Decode into a file that is gone when it is closed; None if there is nothing in it."""
     import av
 
     with av.open(str(path)) as container, NamedTemporaryFile(suffix=".wav") as copy:
@@ -171,7 +171,7 @@ def _decoded(path: Path, number: int) -> Opened:
             raise UserError(
                 f"{copy.name} can't be written: free space on its disk, or set TMPDIR to another folder"
             )
-        return Opened(Forward(copy.name), written, announced or written)
+        return Opened(Forward(copy.name), written, announced or written) if written else None
 
 
 def _duration(container: av.container.InputContainer, stream: av.AudioStream, rate: int) -> int:

@@ -25,6 +25,7 @@ SHORTEST = 1.0  # seconds: shorter songs are followed by silence while a method 
 MASK_WINDOW = 0.085  # seconds of a mask's Fourier transform: the mel codec's
 AUDIBLE = 0.45  # of its sample rate: up to there a method's estimates survive resampling
 OFFSET = 0.003  # mean of a window, beside its standard deviation, over which it is no sound's
+LONG_ENOUGH = 8192  # samples in which an offset can be told from a slow sound
 WAV_LIMIT = 4e9  # bytes of samples that a WAV file can hold; beyond, RF64 is written
 REMEDY = "free space on its disk or choose another folder"
 
@@ -157,7 +158,8 @@ def stems(
     def part(mixture: np.ndarray) -> np.ndarray:
         n_samples = mixture.shape[1]
         heard = song.heard(mixture)
-        mono = _fitted((heard - heard.mean())[None], max(n_samples, round(SHORTEST * rate)))
+        heard = heard - (heard.mean() if mask else offsets(heard[None])[0])  # no mask is told by 0 Hz
+        mono = _fitted(heard[None], max(n_samples, round(SHORTEST * rate)))
         estimates = separate(_resampled(mono[0], rate, sample_rate))
         estimates = _fitted(_resampled(estimates.T, sample_rate, rate).T, n_samples)
         if mask:
@@ -168,9 +170,12 @@ def stems(
 
 
 def offsets(audio: np.ndarray) -> np.ndarray:
-    """The constant offset of each channel, float32[channels, 1]; 0 where it is no more than any sound's mean."""
-    means = audio.mean(axis=1, keepdims=True)
-    return np.where(np.abs(means) > OFFSET * audio.std(axis=1, keepdims=True), means, 0)
+    """The constant offset of each channel, float32[channels, 1]; 0 where it is no more than a sound's mean may be."""
+    n_samples = audio.shape[1]
+    if n_samples < LONG_ENOUGH:
+        return np.zeros((len(audio), 1), np.float32)
+    means, deviations = audio.mean(axis=1, keepdims=True), audio.std(axis=1, keepdims=True)
+    return np.where(np.abs(means) > max(OFFSET, 4 / math.sqrt(n_samples)) * deviations, means, 0)
 
 
 def _resampled(audio: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
