@@ -306,6 +306,16 @@ def test_a_full_disk_ends_in_one_sentence(project, make_track, stage, limit, exp
     assert Path("data/dataset.json").exists() == (stage == "segments")
 
 
+def test_segments_need_no_more_address_space_than_they_fill(project, make_track):
+    point_at(project, make_track, S00=("Drums", 0.1), S01=("Bass", 0.1))
+
+    def little_space():
+        resource.setrlimit(resource.RLIMIT_AS, (32 << 30, 32 << 30))
+
+    ended = run("segments", preexec_fn=little_space)
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_a_killed_run_of_segments_goes_on_with_the_same_result(project, make_track):
     folder = project(data={"name": "slakh2100", "path": "set"}, segments={"seconds": 1.0})
     for number in range(1, 41):

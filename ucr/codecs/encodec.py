@@ -147,7 +147,13 @@ def pretrained(name: str, sample_rate: int, bandwidth: float, weights: str | Non
             f"codec.bandwidth: {name} has {offered} kbit/s, not {bandwidth:g}: choose one of them"
         )
     path = Path(weights) if weights else download(name)
-    fill(model, read_weights(path, "codec.weights"), path)
+    state = read_weights(path, "codec.weights")
+    if any(key.startswith("encoder.layers.") for key in state):
+        raise UserError(
+            f"codec.weights: {path} holds EnCodec under the names of the transformers library, not of the encodec "
+            f"package: name the package's own file, {ROOT_URL}{CHECKPOINTS[name]}, or leave codec.weights out"
+        )
+    fill(model, state, path)
     model.set_target_bandwidth(bandwidth)
     return model
 

@@ -158,6 +158,8 @@ def _decoded(path: Path, number: int) -> Opened | None:
     with av.open(str(path)) as container, NamedTemporaryFile(suffix=".wav") as copy:
         stream = container.streams.audio[number]
         rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+        if not rate or not channels:
+            return None
         announced = _duration(container, stream, rate)
         written = 0
         with soundfile.SoundFile(copy.name, "w", rate, channels, "FLOAT", format="RF64") as file:

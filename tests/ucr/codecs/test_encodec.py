@@ -90,6 +90,14 @@ def test_48_khz_is_encodecs_own_coding_chunk_by_chunk(codec_48):
     torch.testing.assert_close(codec_48.decode(codec_48.encode(audio), 60000), expected)
 
 
+def test_weights_under_another_library_s_names_are_said_to_be_whose(tmp_path):
+    save_file({"encoder.layers.0.conv.weight_g": torch.ones(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(
+        UserError, match=r"model\.safetensors holds EnCodec under the names of the transformers library"
+    ):
+        pretrained("encodec_24khz", 24000, 24.0, str(tmp_path / "model.safetensors"))
+
+
 STRIDE = 47520
 ABOUT_A_CHUNK = [
     STRIDE * chunks + rest
