@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ucr.program.cards import baselines, info
     from ucr.program.download import download_slakh2100
     from ucr.program.generation import generate, load_recomposer, recombine, reconstruct, vary
-    from ucr.program.separation import load_separator, separate
+    from ucr.program.separation import load_separator, separate, unpack
 
 __all__ = [
     "UserError",
@@ -35,6 +35,7 @@ __all__ = [
     "recombine",
     "reconstruct",
     "separate",
+    "unpack",
     "vary",
 ]
 
@@ -43,7 +44,7 @@ _HOMES = {
     "ucr.program.cards": ["baselines", "info"],
     "ucr.program.download": ["download_slakh2100"],
     "ucr.program.generation": ["generate", "load_recomposer", "recombine", "reconstruct", "vary"],
-    "ucr.program.separation": ["load_separator", "separate"],
+    "ucr.program.separation": ["load_separator", "separate", "unpack"],
 }
 
 

@@ -89,6 +89,17 @@ def test_estimates_are_on_the_scale_of_the_sources(name, build, pretend_music):
     assert (total @ expected) / (expected @ expected) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.parametrize("level", [-100, -60, -30, 20])
+def test_a_gain_changes_the_estimates_by_that_gain(name, level, build, pretend_music):
+    sources = pretend_music(2, 2 * RATE)
+    sources /= np.abs(sources.mean(axis=0)).max()  # a mixture of 0 dBFS
+    gain = np.float32(10 ** (level / 20))
+    method = build(name)
+    expected = separate(method, name, sources).astype(np.float64)
+    estimates = separate(method, name, gain * sources).astype(np.float64) / gain
+    assert np.sum((estimates - expected) ** 2) < 1e-5 * np.sum(expected**2)
+
+
 def test_a_batch_is_separated_as_its_mixtures_are(name, build, pretend_music):
     if find(name).meta.kind == "oracle":
         pytest.skip("oracles take no batches")

@@ -19,7 +19,10 @@ import pytest
 import yaml
 
 from pipelines import data, segments
+from tests.midi_bytes import BASS, DRUMS, midi, track
 from ucr.data.segments import SegmentStore
+from ucr.data.slakh import dataset
+from ucr.data.slakh.render import Sampler
 from ucr.foundation.files import read_json, write_json
 
 SLAKH = Path(__file__).resolve().parents[3] / "shared" / "babyslakh"
@@ -124,6 +127,72 @@ def test_midi_files_become_a_data_set(project, capsys):
         assert yaml.safe_load(Path("data/midi", place, "metadata.yaml").read_text())["stems"]["S00"][
             "inst_class"
         ]
+
+
+def test_one_odd_song_costs_at_most_itself(project):
+    folder = project(data={"name": "midi", "path": "mine"})
+    (folder / "mine").mkdir()
+    both = (track(*BASS), track(*DRUMS))
+    songs = {
+        "fine.mid": midi(*both),
+        "denominator_256.mid": midi(track((0, [0xFF, 0x58, 4, 4, 8, 24, 8])), *both),
+        "numerator_0.mid": midi(track((0, [0xFF, 0x58, 4, 0, 2, 24, 8])), *both),
+        "key.mid": midi(track((0, [0xFF, 0x59, 2, 9, 5])), *both),
+        "count.kar": midi(*both, n_tracks=9),
+        "frames.mid": midi(*both, division=0xE728),
+        "cut.mid": midi(*both)[:-2],
+        "silent.mid": midi(track()),
+    }
+    for name, content in songs.items():
+        (folder / "mine" / name).write_bytes(content)
+    ended = run("data")
+    assert ended.returncode == 0, ended.stderr
+    warnings = [line for line in ended.stderr.splitlines() if "warning: " in line]
+    assert ["cut.mid" in warnings[0], "silent.mid" in warnings[1], len(warnings)] == [True, True, 2]
+    assert sorted(read_json("data/dataset.json")["files"].values()) == sorted(
+        songs.keys() - {"cut.mid", "silent.mid"}
+    )
+
+
+def test_whatever_a_song_raises_costs_that_song(project, monkeypatch, capsys):
+    folder = project(data={"name": "midi", "path": "mine"})
+    (folder / "mine").mkdir()
+    for name in ("a.mid", "b.mid"):
+        (folder / "mine" / name).write_bytes(midi(track(*BASS), track(*DRUMS)))
+    real = dataset.render_song
+
+    def render(song, *arguments):
+        if song.origin == "a.mid":
+            raise TypeError("a value out of range")
+        return real(song, *arguments)
+
+    monkeypatch.setattr(dataset, "render_song", render)
+    monkeypatch.setattr("ucr.foundation.workers.cpu_count", lambda: 1)
+    data.main()
+    assert "a.mid can't be rendered (TypeError: a value out of range)" in capsys.readouterr().err
+    assert list(read_json("data/dataset.json")["files"].values()) == ["b.mid"]
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e25])
+def test_a_stem_that_is_no_sound_costs_its_song(project, monkeypatch, capsys, value):
+    folder = project(data={"name": "midi", "path": "mine"})
+    (folder / "mine").mkdir()
+    (folder / "mine" / "a.mid").write_bytes(midi(track(*BASS), track(*DRUMS)))
+    (folder / "mine" / "b.mid").write_bytes(midi(track(*DRUMS)))
+    real = Sampler.sample
+
+    def sample(self, program, is_drum, *arguments):
+        sound = real(self, program, is_drum, *arguments)
+        return sound if is_drum else np.full_like(sound, value)
+
+    monkeypatch.setattr(Sampler, "sample", sample)
+    monkeypatch.setattr("ucr.foundation.workers.cpu_count", lambda: 1)
+    data.main()
+    assert (
+        "a.mid: TimGM6mb.sf2 makes no sound of the program 33, Electric Bass (finger)"
+        in capsys.readouterr().err
+    )
+    assert list(read_json("data/dataset.json")["files"].values()) == ["b.mid"]
 
 
 @pytest.mark.parametrize(
@@ -235,6 +304,16 @@ def test_a_full_disk_ends_in_one_sentence(project, make_track, stage, limit, exp
     assert expected in ended.stderr.splitlines()[-1]
     assert not Path("segments").exists()
     assert Path("data/dataset.json").exists() == (stage == "segments")
+
+
+def test_segments_need_no_more_address_space_than_they_fill(project, make_track):
+    point_at(project, make_track, S00=("Drums", 0.1), S01=("Bass", 0.1))
+
+    def little_space():
+        resource.setrlimit(resource.RLIMIT_AS, (32 << 30, 32 << 30))
+
+    ended = run("segments", preexec_fn=little_space)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_a_killed_run_of_segments_goes_on_with_the_same_result(project, make_track):

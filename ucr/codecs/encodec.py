@@ -54,8 +54,12 @@ class EncodecCodec:
 
     def n_frames(self, n_samples: int) -> int:
         """Latent frames of `n_samples` samples of audio: one for each hop begun, chunk by chunk."""
+        return sum(self._frames(n_samples))
+
+    def _frames(self, n_samples: int) -> list[int]:
+        """Latent frames of each chunk; the last two may be shorter than the others."""
         length, stride = self._chunk() or (n_samples, n_samples)
-        return sum(-(-min(length, n_samples - start) // self.hop) for start in range(0, n_samples, stride))
+        return [-(-min(length, n_samples - start) // self.hop) for start in range(0, n_samples, stride)]
 
     def encode(self, audio: Tensor) -> Tensor:
         """Turn float32[batch, n_samples] into float32[batch, channels, frames]."""
@@ -75,11 +79,14 @@ class EncodecCodec:
         chunk = self._chunk()
         if chunk is None:
             return self.model.decoder(latents)[:, 0, :n_samples]
-        length, stride = chunk
+        _, stride = chunk
         sounds = []
-        for latent in latents.split(length // self.hop, dim=-1):
+        for latent in latents.split(self._frames(n_samples), dim=-1):
             level = latent[:, -1:].mean(dim=-1, keepdim=True)
             sounds.append(self.model.decoder(latent[:, :-1]) * 10**level)
+        # with a last chunk of up to 320 samples, the one before may reach beyond it, which the package can't add
+        total = stride * (len(sounds) - 1) + sounds[-1].shape[-1]
+        sounds = [sound[..., : total - stride * i] for i, sound in enumerate(sounds)]
         return _linear_overlap_add(sounds, stride).mean(dim=1)[:, :n_samples]
 
     def decode_components(self, latents: Tensor, mixture: Tensor) -> Tensor:
@@ -140,7 +147,13 @@ def pretrained(name: str, sample_rate: int, bandwidth: float, weights: str | Non
             f"codec.bandwidth: {name} has {offered} kbit/s, not {bandwidth:g}: choose one of them"
         )
     path = Path(weights) if weights else download(name)
-    fill(model, read_weights(path, "codec.weights"), path)
+    state = read_weights(path, "codec.weights")
+    if any(key.startswith("encoder.layers.") for key in state):
+        raise UserError(
+            f"codec.weights: {path} holds EnCodec under the names of the transformers library, not of the encodec "
+            f"package: name the package's own file, {ROOT_URL}{CHECKPOINTS[name]}, or leave codec.weights out"
+        )
+    fill(model, state, path)
     model.set_target_bandwidth(bandwidth)
     return model
 

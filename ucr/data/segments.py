@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from ucr.foundation.schema import Description, checked
 FULL_SCALE = 32768
 SEGMENT = re.compile(r"[A-Za-z0-9_-]+_[0-9]+")  # a name, and so a folder's
 REMEDY = "delete its folder and run its stage again"
-MAP_SIZE = 1 << 40  # address space only: the file grows with what is written
+MAP_SIZE = 1 << 28  # bytes of address space that a new store begins with; it is doubled whenever it is full
 _open: WeakValueDictionary[tuple[int, int], lmdb.Environment] = WeakValueDictionary()
 
 
@@ -84,6 +84,23 @@ def open_lmdb(path: str | Path) -> lmdb.Environment:
         raise UserError(f"{path} is cut short: {REMEDY}")
     _open[file] = env
     return env
+
+
+def create_lmdb(path: Path) -> lmdb.Environment:
+    """Open a store for `put`, and make it where there is none."""
+    return lmdb.open(str(path), subdir=False, lock=False, map_size=MAP_SIZE)
+
+
+def put(environment: lmdb.Environment, values: Mapping[str, bytes]) -> None:
+    """Add values by their names, all or none, and room for them in the address space."""
+    while True:
+        try:
+            with environment.begin(write=True) as transaction:
+                for name, value in values.items():
+                    transaction.put(name.encode(), value)
+            return
+        except lmdb.MapFullError:
+            environment.set_mapsize(2 * environment.info()["map_size"])
 
 
 @contextmanager
@@ -267,10 +284,7 @@ class SegmentWriter:
             shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True, exist_ok=True)
         with self._writing():
-            self._envs = {
-                split: lmdb.open(str(path), subdir=False, lock=False, map_size=MAP_SIZE)
-                for split, path in self._paths.items()
-            }
+            self._envs = {split: create_lmdb(path) for split, path in self._paths.items()}
         self._journal.write_text("")
         for entry in earlier:
             self._note(entry)
@@ -307,9 +321,8 @@ class SegmentWriter:
 
     def add(self, track: Track, cut: Cut) -> None:
         """Store what a track gave: first its audio, then that it is done."""
-        with self._writing(), self._envs[track.split].begin(write=True) as transaction:
-            for name, audio in cut.audio.items():
-                transaction.put(name.encode(), audio.tobytes())
+        with self._writing():
+            put(self._envs[track.split], {name: audio.tobytes() for name, audio in cut.audio.items()})
         self._note({"split": track.split, "track": track.name, "index": cut.index, "skipped": cut.skipped})
 
     def finish(self, folder: str | Path, meta: dict) -> dict:

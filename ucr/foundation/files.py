@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from ucr.foundation.audio import cut_short, damaged, open_audio
 from ucr.foundation.errors import UserError
 
 if TYPE_CHECKING:
@@ -88,15 +89,17 @@ def write_csv(path: str | Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False)
 
 
-def read_audio(path: str | Path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
+def read_audio(path: str | Path, sample_rate: int | None = None, stream: int = 0) -> tuple[np.ndarray, int]:
     """Read an audio file.
 
     Parameters
     ----------
     path
-        Anything that libsndfile reads (WAV, FLAC, OGG, MP3).
+        Anything that libsndfile (WAV, FLAC, OGG, MP3) or FFmpeg reads (M4A, WebM, WMA and others).
     sample_rate
         Rate in Hz to resample to (soxr, high quality); None keeps the file's own.
+    stream
+        Which of the file's audio streams, as `own_stems` numbers those of a stem file.
 
     Returns
     -------
@@ -107,18 +110,19 @@ def read_audio(path: str | Path, sample_rate: int | None = None) -> tuple[np.nda
     Raises
     ------
     UserError
-        If the file is missing, damaged, empty, or holds NaN or infinite samples.
+        If the file is missing, damaged, cut short, empty, or holds NaN or infinite samples.
     """
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist: mend the path")
-    try:
-        audio, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise UserError(
-            f"{path} can't be read as audio ({error}): it is damaged or not an audio file"
-        ) from None
-    if not audio.size:
-        raise UserError(f"{path} holds no audio: replace it")
+    opened = open_audio(path, stream)
+    if opened.cut:
+        raise UserError(f"{cut_short(Path(path), opened)}: get it whole")
+    with opened.file as file:
+        try:
+            audio = file.read(opened.n_samples, dtype="float32", always_2d=True)
+            rate = file.samplerate
+        except soundfile.LibsndfileError as error:
+            raise damaged(Path(path), error) from None
     if not np.isfinite(audio).all():
         raise UserError(f"{path} holds samples that are not finite numbers: replace it")
     if sample_rate is not None and rate != sample_rate:

@@ -11,9 +11,14 @@ from torch import Tensor
 from ucr.foundation.checkpoints import device_named
 from ucr.methods.contract import Baseline
 
+LEVEL = 0.1  # RMS at which a model hears every mixture: about that of music
+TINY = 1e-15  # RMS of silence
+
 
 class Trained(Baseline):
     """A method with weights. A subclass's `load` sets `n_sources` and `sample_rate`.
+
+    The model hears each mixture at the same level, so that a gain of the mixture is one of the estimates.
 
     Parameters
     ----------
@@ -44,4 +49,6 @@ class Trained(Baseline):
             raise ValueError(f"the model gives {self.n_sources} sources, {n_sources} were asked for")
         if sample_rate != self.sample_rate:
             raise ValueError(f"the model works at {self.sample_rate} Hz, the mixture has {sample_rate} Hz")
-        return self.estimate(torch.from_numpy(mixtures).to(self.device)).cpu().numpy()
+        given = torch.from_numpy(mixtures).to(self.device)
+        gain = given.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(TINY) / LEVEL
+        return (self.estimate(given / gain) * gain[:, None]).cpu().numpy()

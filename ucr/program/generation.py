@@ -14,7 +14,7 @@ from ucr.foundation.files import write_audio
 from ucr.model.recomposition import Recomposer
 from ucr.program import streaming
 from ucr.program.shipped import TASK, save, shipped
-from ucr.program.streaming import OVERLAP, WINDOW, Read, Song
+from ucr.program.streaming import OVERLAP, WINDOW, Read, Song, offsets
 
 
 def reconstruct(
@@ -23,18 +23,19 @@ def reconstruct(
     *,
     task: str | None = None,
     device: str | None = None,
+    allow_truncated: bool = False,
 ) -> Path:
     """Take a song apart and compose it again: what the model and its codec keep of it.
 
     Parameters
     ----------
     song
-        WAV, FLAC, MP3 or OGG, of any length.
+        WAV, FLAC, MP3, OGG, M4A or what else FFmpeg reads, of any length.
     out
         The WAV file to write: mono, at the model's rate.
     task
         Whose shipped weights, such as `drums+bass` (the default).
-    device
+    device, allow_truncated
         As for `separate`.
 
     Returns
@@ -48,7 +49,9 @@ def reconstruct(
         If the song can't be read, or no weights ship for the task.
     """
     recomposer = load_recomposer(task, device)
-    return _recompose([song], out, recomposer, lambda audio, _: recomposer.reconstruct(audio))
+    return _recompose(
+        [song], out, recomposer, lambda audio, _: recomposer.reconstruct(audio), allow_truncated
+    )
 
 
 def vary(
@@ -60,12 +63,13 @@ def vary(
     steps: int = 25,
     seed: int = 0,
     device: str | None = None,
+    allow_truncated: bool = False,
 ) -> Path:
     """Make a variation of a song.
 
     Parameters
     ----------
-    song, out, task, device
+    song, out, task, device, allow_truncated
         As for `reconstruct`.
     strength
         From 0, the song as `reconstruct` makes it, to 1, which keeps nothing of it but the level.
@@ -88,7 +92,11 @@ def vary(
         raise UserError(f"the strength {strength} is not between 0 and 1: mend it")
     recomposer = load_recomposer(task, device)
     return _recompose(
-        [song], out, recomposer, lambda audio, i: recomposer.vary(audio, strength, _positive(steps), seed + i)
+        [song],
+        out,
+        recomposer,
+        lambda audio, i: recomposer.vary(audio, strength, _positive(steps), seed + i),
+        allow_truncated,
     )
 
 
@@ -100,6 +108,7 @@ def recombine(
     take: Sequence[str] = (),
     task: str | None = None,
     device: str | None = None,
+    allow_truncated: bool = False,
 ) -> Path:
     """Put components of one song in the place of another's.
 
@@ -107,7 +116,7 @@ def recombine(
     ----------
     a, b
         Songs; the longer one is cut to the shorter one's length.
-    out, task, device
+    out, task, device, allow_truncated
         As for `reconstruct`.
     take
         Names of the components, as `separate` calls its stems, that are taken from `b`; the last one
@@ -130,7 +139,11 @@ def recombine(
             raise UserError(f"no component is called {name!r}: take some of {', '.join(names)}")
     taken = np.array([name in (take or names[-1:]) for name in names])
     return _recompose(
-        [a, b], out, recomposer, lambda audio, _: recomposer.recombine(audio[:1], audio[1:], taken)
+        [a, b],
+        out,
+        recomposer,
+        lambda audio, _: recomposer.recombine(audio[:1], audio[1:], taken),
+        allow_truncated,
     )
 
 
@@ -201,17 +214,18 @@ def _recompose(
     out: str | Path,
     recomposer: Recomposer,
     function: Callable[[np.ndarray, int], np.ndarray],
+    allow_truncated: bool,
 ) -> Path:
     """Send windows, float32[n_songs, n_samples], with their numbers through `function` -> float32[1, n_samples]."""
     path, rate = Path(out), recomposer.sample_rate
     if path.suffix.lower() != ".wav":
         raise UserError(f"{path} is no name of a WAV file: end it in .wav")
     with ExitStack() as stack:
-        opened = [stack.enter_context(Song(song)) for song in songs]
+        opened = [stack.enter_context(Song(song, allow_truncated)) for song in songs]
         readers = [song.mono(rate) for song in opened]
         size, hop = round(WINDOW * rate), round((WINDOW - OVERLAP) * rate)
         parts = (
-            (step, function(window, i)[:, None])
+            (step, function(window - offsets(window), i)[:, None])
             for i, (step, window) in enumerate(streaming.windows(_together(readers), size, hop))
         )
         n_samples = min(round(song.n_samples / song.sample_rate * rate) for song in opened)

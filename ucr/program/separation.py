@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ucr.foundation.audio import open_audio, own_stems
 from ucr.foundation.checkpoints import Separation, component_names, load_model
 from ucr.foundation.errors import UserError
+from ucr.foundation.files import read_audio, write_audio
 from ucr.foundation.params import NAME
 from ucr.foundation.schema import checked
 from ucr.methods.contract import Baseline
@@ -31,16 +33,17 @@ def separate(
     steps: int | None = None,
     mask: bool = True,
     device: str | None = None,
+    allow_truncated: bool = False,
 ) -> dict[str, Path]:
     """Separate a song into stems: 32-bit float WAV files in a folder of the song's name.
 
     The song may have any length, rate and number of channels. It is read in windows of 7 s, which
-    overlap; the method hears the mean of the channels at its own rate.
+    overlap; the method hears the mean of the channels at its own rate, or the loudest one where they cancel.
 
     Parameters
     ----------
     song
-        WAV, FLAC, MP3 or OGG.
+        WAV, FLAC, MP3, OGG, M4A or what else FFmpeg reads; of a stem file its mixture.
     out
         Where the folder is put.
     task
@@ -54,9 +57,11 @@ def separate(
         Sampling steps, for the methods that sample; by default 1, with which the benchmark's tables are made.
     mask
         Write the song's own spectrogram, shared in proportion to the estimates, with the song's channels:
-        the stems add up to the song. Otherwise write the estimates themselves, mono.
+        the stems add up to the song, less any constant offset. Otherwise write the estimates themselves, mono.
     device
         Such as `cpu` or `cuda`; by default the first GPU, or the CPU.
+    allow_truncated
+        Separate what there is of a song that is cut short: one that holds less than it announces.
 
     Returns
     -------
@@ -69,7 +74,7 @@ def separate(
     UserError
         If the song can't be read, or the method, the task and the weights don't go together.
     """
-    with Song(song) as opened:
+    with Song(song, allow_truncated) as opened:
         separator = load_separator(task, method, weights, steps, device)
         folder = Path(out) / opened.path.stem
         if opened.path.stem in (".", ".."):
@@ -80,6 +85,37 @@ def separate(
         )
         channels = opened.channels if mask else 1
         save(pieces, list(paths.values()), opened.sample_rate, channels, opened.n_samples, [opened])
+    return paths
+
+
+def unpack(song: str | Path, out: str | Path) -> dict[str, Path]:
+    """Write the stems that a stem file (.stem.mp4) holds, as `separate` writes its own: references to score those by.
+
+    Parameters
+    ----------
+    song
+        A file with several audio streams, the mixture and its stems.
+    out
+        Where the folder of the song's name is put.
+
+    Returns
+    -------
+    dict
+        Each stem's file by its name: in lower case, as the file gives it.
+
+    Raises
+    ------
+    UserError
+        If the file can't be read or holds no stems.
+    """
+    path = Path(song)
+    open_audio(path).file.close()
+    streams = own_stems(path)
+    if not streams:
+        raise UserError(f"{path} holds no stems of its own: name a stem file, such as song.stem.mp4")
+    paths = {name: Path(out) / path.stem / f"{name}.wav" for name in streams}
+    for name, stream in streams.items():
+        write_audio(paths[name], *read_audio(path, stream=stream))
     return paths
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import soundfile
 import soxr
 import torch
 
+from ucr.foundation.audio import cut_short, damaged, one_channel, open_audio
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import replacing
 from ucr.signal.masks import ratio_masks
@@ -22,15 +24,10 @@ OVERLAP = 1.75  # seconds that two windows share: a quarter, as in Demucs
 SHORTEST = 1.0  # seconds: shorter songs are followed by silence while a method sees them
 MASK_WINDOW = 0.085  # seconds of a mask's Fourier transform: the mel codec's
 AUDIBLE = 0.45  # of its sample rate: up to there a method's estimates survive resampling
+OFFSET = 0.003  # mean of a window, beside its standard deviation, over which it is no sound's
+LONG_ENOUGH = 8192  # samples in which an offset can be told from a slow sound
 WAV_LIMIT = 4e9  # bytes of samples that a WAV file can hold; beyond, RF64 is written
 REMEDY = "free space on its disk or choose another folder"
-
-
-class _Forward(soundfile.SoundFile):
-    """A file read from start to end: soundfile seeks after each read, at which the MP3 decoder loses its state."""
-
-    def seekable(self) -> bool:
-        return False
 
 
 class Song:
@@ -39,35 +36,34 @@ class Song:
     Parameters
     ----------
     path
-        Anything that libsndfile reads (WAV, FLAC, OGG, MP3).
+        Anything that libsndfile (WAV, FLAC, OGG, MP3) or FFmpeg reads (M4A, WebM, WMA and others); of a stem file
+        its mixture.
+    allow_truncated
+        Read what there is of a file that ends earlier than it announces, with a warning on stderr.
 
     Attributes
     ----------
     sample_rate, channels, n_samples
-        As the file's header says.
+        Of what the file holds.
 
     Raises
     ------
     UserError
-        If the file is missing, empty or not audio; later, by `read`, if it is damaged or holds NaN.
+        If the file is missing, empty, not audio or cut short; later, by `read`, if it is damaged or holds NaN.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, allow_truncated: bool = False) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
-            raise UserError(f"{path} does not exist or is no file: mend the path")
-        try:
-            self._file = _Forward(str(path))
-        except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-            raise self._damaged(error) from None
+        opened = open_audio(self.path)
+        self._file = opened.file
         self.sample_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
-        self.n_samples: int = self._file.frames
-        if not self.n_samples:
-            raise UserError(f"{path} holds no audio: replace it")
-
-    def _damaged(self, error: Exception) -> UserError:
-        return UserError(f"{self.path} can't be read as audio ({error}): it is damaged or not an audio file")
+        self.n_samples: int = opened.n_samples
+        self._warning = cut_short(self.path, opened) if opened.cut else ""
+        self._told = False
+        if opened.cut and not allow_truncated:
+            self._file.close()
+            raise UserError(f"{self._warning}: get it whole, or allow it (--allow-truncated)")
 
     def __enter__(self) -> Song:
         return self
@@ -77,24 +73,40 @@ class Song:
 
     def read(self, n_samples: int) -> np.ndarray:
         """The next float32[channels, at most n_samples]; none at the end."""
+        if self._warning:
+            print(f"warning: {self._warning}", file=sys.stderr)
+            self._warning = ""
         try:
             audio = self._file.read(n_samples, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, RuntimeError) as error:
-            raise self._damaged(error) from None
+            raise damaged(self.path, error) from None
         if not np.isfinite(audio).all():
             raise UserError(f"{self.path} holds samples that are not finite numbers: replace it")
         return audio.T
 
+    def heard(self, audio: np.ndarray) -> np.ndarray:
+        """What a method hears of float32[channels, n_samples]: one channel, float32[n_samples]."""
+        heard, cancels = one_channel(audio)
+        if cancels and not self._told:
+            self._told = True
+            print(
+                f"warning: {self.path}: the channels are opposite and cancel in their mean: "
+                "where they do, the louder one is heard instead",
+                file=sys.stderr,
+            )
+        return heard
+
     def mono(self, sample_rate: int) -> Read:
-        """What reads the mean of the channels at another rate: n -> float32[1, at most n]."""
+        """What reads one channel (see `heard`) at another rate: n -> float32[1, at most n]."""
         resampler = soxr.ResampleStream(self.sample_rate, sample_rate, 1, dtype="float32")
         held, ended = np.zeros(0, np.float32), False
 
         def read(n_samples: int) -> np.ndarray:
             nonlocal held, ended
             while len(held) < n_samples and not ended:
-                audio = self.read(self.sample_rate).mean(axis=0)
-                ended = not len(audio)
+                piece = self.read(self.sample_rate)
+                ended = not piece.shape[1]
+                audio = piece[0] if ended else self.heard(piece)
                 held = np.concatenate([held, resampler.resample_chunk(audio, last=ended)])
             audio, held = held[:n_samples], held[n_samples:]
             return audio[None]
@@ -113,6 +125,8 @@ def stems(
     overlap: float = OVERLAP,
 ) -> Iterator[np.ndarray]:
     """Separate a song of any length, rate and number of channels; memory does not grow with its length.
+
+    A constant offset of a channel, which nobody hears, is left out of the stems.
 
     Parameters
     ----------
@@ -143,14 +157,25 @@ def stems(
 
     def part(mixture: np.ndarray) -> np.ndarray:
         n_samples = mixture.shape[1]
-        mono = _fitted(mixture.mean(axis=0, keepdims=True), max(n_samples, round(SHORTEST * rate)))
+        heard = song.heard(mixture)
+        heard = heard - (heard.mean() if mask else offsets(heard[None])[0])  # no mask is told by 0 Hz
+        mono = _fitted(heard[None], max(n_samples, round(SHORTEST * rate)))
         estimates = separate(_resampled(mono[0], rate, sample_rate))
         estimates = _fitted(_resampled(estimates.T, sample_rate, rate).T, n_samples)
         if mask:
-            return masked(mixture, estimates, rate, highest)
+            return masked(mixture - offsets(mixture), estimates, rate, highest)
         return estimates[:, None] / len(estimates)
 
     return joined(((step, part(mixture)) for step, mixture in windows(song.read, size, hop)), ordered)
+
+
+def offsets(audio: np.ndarray) -> np.ndarray:
+    """The constant offset of each channel, float32[channels, 1]; 0 where it is no more than a sound's mean may be."""
+    n_samples = audio.shape[1]
+    if n_samples < LONG_ENOUGH:
+        return np.zeros((len(audio), 1), np.float32)
+    means, deviations = audio.mean(axis=1, keepdims=True), audio.std(axis=1, keepdims=True)
+    return np.where(np.abs(means) > max(OFFSET, 4 / math.sqrt(n_samples)) * deviations, means, 0)
 
 
 def _resampled(audio: np.ndarray, rate: int, new_rate: int) -> np.ndarray:

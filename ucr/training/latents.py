@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from ucr.codecs import Codec, make_codec
-from ucr.data.segments import MAP_SIZE, SegmentStore, open_lmdb, read_keys, sorted_names
+from ucr.data.segments import SegmentStore, create_lmdb, open_lmdb, put, read_keys, sorted_names
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_json, replacing, write_json
 from ucr.foundation.hashes import code_hash, short_hash
@@ -213,7 +213,7 @@ def _encode(path: Path, store: SegmentStore, codec: Codec, device: str, progress
     """
     size = BATCH[torch.device(device).type]
     with (
-        lmdb.open(str(path), subdir=False, lock=False, map_size=MAP_SIZE) as environment,
+        create_lmdb(path) as environment,
         ThreadPoolExecutor(1) as writer,
     ):
         with environment.begin() as transaction:
@@ -236,9 +236,7 @@ def _encode(path: Path, store: SegmentStore, codec: Codec, device: str, progress
 
 
 def _write(environment: lmdb.Environment, keys: list[str], latents: np.ndarray) -> None:
-    with environment.begin(write=True) as transaction:
-        for key, latent in zip(keys, latents, strict=True):
-            transaction.put(key.encode(), latent.astype("<f4").tobytes())
+    put(environment, {key: latent.astype("<f4").tobytes() for key, latent in zip(keys, latents, strict=True)})
 
 
 def _statistics(path: Path) -> tuple[float, float]:

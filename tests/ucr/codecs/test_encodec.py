@@ -90,6 +90,52 @@ def test_48_khz_is_encodecs_own_coding_chunk_by_chunk(codec_48):
     torch.testing.assert_close(codec_48.decode(codec_48.encode(audio), 60000), expected)
 
 
+def test_weights_under_another_library_s_names_are_said_to_be_whose(tmp_path):
+    save_file({"encoder.layers.0.conv.weight_g": torch.ones(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(
+        UserError, match=r"model\.safetensors holds EnCodec under the names of the transformers library"
+    ):
+        pretrained("encodec_24khz", 24000, 24.0, str(tmp_path / "model.safetensors"))
+
+
+STRIDE = 47520
+ABOUT_A_CHUNK = [
+    STRIDE * chunks + rest
+    for chunks in (0, 1, 2)
+    for rest in (1, 2, 159, 160, 161, 200, 319, 320, 321, 479, 480, 481, 5000, STRIDE)
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_samples", ABOUT_A_CHUNK)
+def test_48_khz_is_encodecs_own_decoding_at_every_length_that_it_can_decode(codec_48, n_samples):
+    audio = noise(n_samples, 1)
+    latents = codec_48.encode(audio)
+    assert latents.shape[-1] == codec_48.n_frames(n_samples)
+    decoded = codec_48.decode(latents, n_samples)
+    assert decoded.shape == (1, n_samples)
+    codes = codec_48.model.encode(audio[:, None].expand(-1, 2, -1))
+    chunks, rest = divmod(n_samples, STRIDE)
+    if chunks and 160 < rest <= 320:
+        with pytest.raises(RuntimeError, match="must match"):
+            codec_48.model.decode(codes)
+        whole = codec_48.model._decode_frame(codes[-2]).mean(
+            dim=1
+        )  # the chunk before the last heard by itself
+        start = STRIDE * (chunks - 1) + 480
+        torch.testing.assert_close(decoded[:, start : start + 40000], whole[:, 480:40480])
+    else:
+        torch.testing.assert_close(decoded, codec_48.model.decode(codes).mean(dim=1)[:, :n_samples])
+
+
+@pytest.mark.parametrize("n_samples", [STRIDE + 100, STRIDE + 200])
+def test_a_short_last_chunk_is_not_taken_for_the_end_of_the_one_before(codec_48, n_samples):
+    audio = noise(n_samples, 1)
+    longer = codec_48.decode(codec_48.encode(audio[:, :STRIDE]), STRIDE)
+    decoded = codec_48.decode(codec_48.encode(audio), n_samples)
+    assert (decoded[:, :40000] - longer[:, :40000]).abs().max() < 0.05 * longer.abs().max()
+
+
 def test_components_are_decoded_one_by_one(codec_24):
     latents = torch.stack([codec_24.encode(noise(1000)), codec_24.encode(0 * noise(1000))], dim=1)
     estimates = codec_24.decode_components(latents, noise(1000))

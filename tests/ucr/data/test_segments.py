@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ucr.data.segments import Cut, SegmentStore, SegmentWriter, cut_track, open_lmdb
+from ucr.data.segments import Cut, SegmentStore, SegmentWriter, create_lmdb, cut_track, open_lmdb, put
 from ucr.data.slakh.read import Track
 from ucr.data.slakh.song import SPLITS
 from ucr.foundation.errors import UserError
@@ -213,3 +213,14 @@ def test_stores_can_be_opened_twice_and_sent_to_another_process(tracks, tmp_path
     third = pickle.loads(pickle.dumps(first))
     assert first.names == second.names == third.names
     np.testing.assert_array_equal(first[0].mixture, third[0].mixture)
+
+
+def test_a_store_grows_beyond_the_address_space_that_it_began_with(tmp_path, monkeypatch):
+    monkeypatch.setattr("ucr.data.segments.MAP_SIZE", 1 << 20)
+    environment = create_lmdb(tmp_path / "store.lmdb")
+    values = {f"value {i}": bytes([i]) * 300_000 for i in range(9)}
+    put(environment, values)
+    put(environment, {"another": bytes(5_000_000)})
+    environment.close()
+    with open_lmdb(tmp_path / "store.lmdb").begin() as transaction:
+        assert all(transaction.get(name.encode()) == value for name, value in values.items())

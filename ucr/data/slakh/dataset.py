@@ -70,7 +70,7 @@ def _soundfonts(data: DataParams, folder: Path) -> Iterator[list[Path]]:
     with TemporaryDirectory(prefix=".soundfonts.", dir=folder) as temporary:
         mended = []
         for place, source in enumerate(_sources(data)):
-            mended.append(Path(temporary).resolve() / f"{place}_{source.name}")
+            mended.append(Path(temporary).resolve() / str(place) / source.name)
             mend_soundfont(source, mended[-1])
         yield mended
     for begun in folder.glob("*/.Track*"):
@@ -109,8 +109,13 @@ def _play(path: Path, folder: Path, soundfont: Path) -> tuple[str, str]:
     """Render a MIDI file: its digest, or what is wrong with it."""
     try:
         return render_song(read_midi(path), folder, soundfont), ""
+    except (OSError, MemoryError):
+        raise
     except UserError as error:
-        return "", str(error)
+        sentence = str(error)
+    except Exception as error:  # whatever is odd about one song costs that song alone
+        sentence = f"{type(error).__name__}: {error}"
+    return "", sentence if path.name in sentence else f"{path} can't be rendered ({sentence})"
 
 
 def users_folder(data: DataParams) -> Path:

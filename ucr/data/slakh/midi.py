@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import warnings
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,13 @@ from ucr.data.slakh.song import INST_CLASSES, Note, Song, Stem
 from ucr.foundation.errors import UserError
 from ucr.foundation.hashes import bytes_hash
 
-ENDINGS = {".mid", ".midi"}
+ENDINGS = {".mid", ".midi", ".kar"}
 LONGEST = 1800.0  # seconds; a longer one is a medley or damaged, and would not fit in memory
+DRUMS = 9  # the channel of drum kits, counted from 0
+META, SYSTEM_EXCLUSIVE = 0xFF, (0xF0, 0xF7)
+NOTE_OFF, NOTE_ON, CONTROL, PROGRAM, CHANNEL_PRESSURE = 0x8, 0x9, 0xB, 0xC, 0xD
+PORT, END_OF_TRACK, TEMPO, METRE = 0x21, 0x2F, 0x51, 0x58
+PEDAL, SOUND_OFF, NOTES_OFF = 64, 120, 123
 
 
 def split_of(name: str) -> str:
@@ -25,7 +32,7 @@ def split_of(name: str) -> str:
 
 
 def find_midi(folder: Path) -> list[Path]:
-    """The MIDI files in a folder and below, sorted.
+    """The MIDI files in a folder, below and in folders linked there, sorted; hidden files and folders are left out.
 
     Raises
     ------
@@ -34,70 +41,224 @@ def find_midi(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise UserError(f"the folder of MIDI files {folder} does not exist: mend data.path")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+    paths, seen = [], set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        real = Path(place).resolve()
+        if real in seen:  # a link to a folder above
+            folders.clear()
+            continue
+        seen.add(real)
+        paths += [Path(place, name) for name in files if not name.startswith(".")]
+    paths = sorted(path for path in paths if path.suffix.lower() in ENDINGS and path.is_file())
     if not paths:
         raise UserError(f"{folder} holds no .mid file: point data.path at the folder that does")
     return paths
 
 
 def read_midi(path: Path) -> Song:
-    """Read a MIDI file as a song.
+    """Read a Standard MIDI File as a song.
 
-    A sustain pedal lengthens the notes that it holds. Pitch bends and other controllers are left out: the
-    synthesiser knows none.
+    Tempi count wherever they stand. A note sounds with the program that its track, or else another, has given its
+    channel when it begins. A note that nothing ends lasts as long as its track. A sustain pedal lengthens the notes
+    that it holds. Pitch bends and other controllers are left out: the synthesiser knows none. A metre that can't be
+    is taken for 4/4.
 
     Raises
     ------
     UserError
-        If the file is damaged, holds no note, or lasts longer than half an hour.
+        If the file is damaged, holds no note or independent sequences (format 2), or lasts longer than half an hour.
     """
-    import pretty_midi  # and not symusic, which a file cut short can kill
-
     data = path.read_bytes()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about tempi in odd places, which pretty_midi reads all the same
-            midi = pretty_midi.PrettyMIDI(io.BytesIO(data))
-        seconds = midi.get_end_time()
-    except Exception as error:  # the parser stumbles over damage in many ways
-        raise UserError(f"{path} can't be read as MIDI ({error!r}): replace or remove it") from None
+        sequence = _read(data)
+    except (ValueError, IndexError, struct.error) as error:
+        reason = str(error) if type(error) is ValueError else "it ends too early"
+        raise UserError(f"{path} can't be read as MIDI ({reason}): replace or remove it") from None
+    if not sequence.parts:
+        raise UserError(f"{path} holds no note: replace or remove it")
+    stems = []
+    for (_, channel, program), notes in sequence.parts.items():
+        ends = _ends(notes, sequence.pedals.get(channel, []))
+        is_drum = channel[1] == DRUMS
+        beats = [
+            Note(
+                note.start / sequence.resolution,
+                (end - note.start) / sequence.resolution,
+                note.pitch,
+                note.velocity,
+            )
+            for note, end in zip(notes, ends.tolist(), strict=True)
+        ]
+        inst_class = "Drums" if is_drum else INST_CLASSES[program // 8]
+        stems.append(Stem(inst_class, patch_for(program, is_drum), beats, is_drum))
+    tempos = [(tick / sequence.resolution, tempo) for tick, tempo in sorted(sequence.tempos.items())]
+    seconds = _seconds(max(note.start + note.length for stem in stems for note in stem.notes), tempos)
     if seconds > LONGEST:
         raise UserError(
             f"{path} lasts {seconds / 60:.0f} minutes, more than {LONGEST / 60:.0f}: split or remove it"
         )
-
-    def beat(time: float) -> float:
-        return midi.time_to_tick(time) / midi.resolution
-
-    stems = []
-    for instrument in midi.instruments:
-        notes = [
-            Note(beat(note.start), beat(end) - beat(note.start), note.pitch, note.velocity)
-            for note, end in zip(instrument.notes, _ends(instrument), strict=True)
-            if note.velocity
-        ]
-        inst_class = "Drums" if instrument.is_drum else INST_CLASSES[instrument.program // 8]
-        if notes:
-            patch = patch_for(int(instrument.program), instrument.is_drum)
-            stems.append(Stem(inst_class, patch, notes, instrument.is_drum))
-    if not stems:
-        raise UserError(f"{path} holds no note: replace or remove it")
-    tempos = [(beat(time), float(tempo)) for time, tempo in zip(*midi.get_tempo_changes(), strict=True)]
-    signatures = midi.time_signature_changes
-    metre = (signatures[0].numerator, signatures[0].denominator) if signatures else (4, 4)
-    return Song(hashlib.md5(data, usedforsecurity=False).hexdigest(), stems, tempos, metre, path.name)
+    return Song(
+        hashlib.md5(data, usedforsecurity=False).hexdigest(), stems, tempos, sequence.metre, path.name
+    )
 
 
-def _ends(instrument) -> np.ndarray:
-    """When an instrument's notes end, in seconds: those that end under a pressed pedal, when it is let go."""
-    ends = np.array([note.end for note in instrument.notes])
-    pedal = [
-        (change.time, change.value >= 64) for change in instrument.control_changes if change.number == 64
-    ]
-    times = np.array([time for time, _ in pedal])
+@dataclass
+class _Played:
+    """A note in ticks; `end` is -1 until something ends it."""
+
+    start: int
+    pitch: int
+    velocity: int
+    end: int = -1
+
+
+Channel = tuple[int, int]  # port, channel
+
+
+@dataclass
+class _Sequence:
+    """What a file plays, in ticks: its notes by (track, channel, program), and what holds for all of them."""
+
+    resolution: float  # ticks a beat
+    parts: dict[tuple[int, Channel, int], list[_Played]] = field(default_factory=dict)
+    pedals: dict[Channel, list[tuple[int, bool]]] = field(default_factory=dict)
+    tempos: dict[int, float] = field(default_factory=lambda: {0: 120.0})  # beats a minute
+    metre: tuple[int, int] = (4, 4)
+
+
+def _read(data: bytes) -> _Sequence:
+    """Play a file's tracks together, as a synthesiser does.
+
+    Raises
+    ------
+    ValueError, IndexError, struct.error
+        If the file is damaged.
+    """
+    name, size, kind, _, division = struct.unpack_from(">4sIHHH", data)
+    if name != b"MThd":
+        raise ValueError("it has no MIDI header")
+    if kind == 2:
+        raise ValueError("its tracks are songs of their own, format 2")
+    timed = bool(division & 0x8000)  # ticks are of SMPTE frames, and tempi mean nothing
+    frames = 256 - (division >> 8)
+    a_second = (30000 / 1001 if frames == 29 else frames) * (division & 0xFF)
+    sequence = _Sequence(a_second / 2 if timed else division)
+    if not sequence.resolution:
+        raise ValueError("its header gives no ticks a beat")
+    tracks = [list(_events(track)) for track in _tracks(data, 8 + size)]
+    ports = [0] * len(tracks)
+    programs: dict[Channel | tuple[int, Channel], int] = {}
+    sounding: dict[tuple[int, Channel, int], list[_Played]] = {}
+    offs: dict[tuple[int, Channel, int], list[int]] = {}
+    metred = False
+    merged = [(tick, i, *event) for i, track in enumerate(tracks) for tick, *event in track]
+    for tick, track, status, body in sorted(merged, key=lambda event: event[0]):
+        if status == META:
+            if body[0] == PORT and len(body) > 1:
+                ports[track] = body[1]
+            elif body[0] == TEMPO and len(body) == 4 and any(body[1:]) and not timed:
+                sequence.tempos[tick] = 6e7 / int.from_bytes(body[1:])
+            elif body[0] == METRE and len(body) > 2 and not metred and body[1] and body[2] < 8:
+                sequence.metre, metred = (body[1], 2 ** body[2]), True
+            continue
+        kind, channel = status >> 4, (ports[track], status & 0xF)
+        if kind == PROGRAM:
+            programs[channel] = programs[track, channel] = body[0]
+        elif kind == CONTROL and body[0] == PEDAL:
+            sequence.pedals.setdefault(channel, []).append((tick, body[1] >= 64))
+        elif kind == CONTROL and body[0] in (SOUND_OFF, NOTES_OFF):
+            for (_, place, _), notes in sounding.items():
+                while place == channel and notes:
+                    notes.pop(0).end = tick
+        elif kind in (NOTE_ON, NOTE_OFF):
+            pitch, velocity = body
+            key = (track, channel, pitch)
+            if kind == NOTE_ON and velocity:
+                note = _Played(tick, pitch, velocity)
+                program = programs.get((track, channel), programs.get(channel, 0))
+                part = (track, channel, program)
+                sequence.parts.setdefault(part, []).append(note)
+                sounding.setdefault(key, []).append(note)
+            else:
+                offs.setdefault(key, []).append(tick)
+                if sounding.get(key):
+                    sounding[key].pop(0).end = tick
+    for (track, channel, pitch), notes in sounding.items():
+        for note in notes:  # struck twice and ended once, or never
+            later = (tick for tick in offs.get((track, channel, pitch), []) if tick > note.start)
+            note.end = next(later, max(tracks[track][-1][0], note.start))
+    return sequence
+
+
+def _tracks(data: bytes, place: int) -> Iterator[bytes]:
+    """The tracks that are there, whatever number of them the header gives."""
+    while place + 8 <= len(data):
+        name, size = struct.unpack_from(">4sI", data, place)
+        if name == b"MTrk":
+            if place + 8 + size > len(data):
+                raise ValueError("it ends too early")
+            yield data[place + 8 : place + 8 + size]
+        place += 8 + size
+    if data[place:] and b"MTrk".startswith(data[place : place + 4]):
+        raise ValueError("it ends too early")
+
+
+def _events(track: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Tick, status and data bytes of what a track holds; of META, its kind first; system exclusives are left out."""
+    place, tick, running = 0, 0, 0
+    while place < len(track):
+        delta, place = _number(track, place)
+        tick += delta
+        status = track[place] if track[place] & 0x80 else running
+        place += bool(track[place] & 0x80)
+        if status == META:
+            size, after = _number(track, place + 1)
+            if after + size > len(track):
+                raise ValueError("it ends too early")
+            yield tick, META, track[place : place + 1] + track[after : after + size]
+            if track[place] == END_OF_TRACK:
+                return
+            place = after + size
+        elif status in SYSTEM_EXCLUSIVE:
+            size, place = _number(track, place)
+            place += size
+        elif 0x80 <= status < 0xF0:
+            running = status
+            size = 1 if status >> 4 in (PROGRAM, CHANNEL_PRESSURE) else 2
+            if place + size > len(track):
+                raise ValueError("it ends too early")
+            yield tick, status, bytes(byte & 0x7F for byte in track[place : place + size])
+            place += size
+        else:
+            raise ValueError(f"no event has the status {status:#04x}")
+
+
+def _number(data: bytes, place: int) -> tuple[int, int]:
+    """A number of any length, and the place after it."""
+    value = 0
+    while True:
+        value = value << 7 | data[place] & 0x7F
+        place += 1
+        if not data[place - 1] & 0x80:
+            return value, place
+
+
+def _ends(notes: list[_Played], pedal: list[tuple[int, bool]]) -> np.ndarray:
+    """When notes end, in ticks: those that end under a pressed pedal, when it is let go."""
+    ends = np.array([note.end for note in notes])
+    times = [time for time, _ in pedal]
     for i, (time, down) in enumerate(pedal):
         if down:
             let_go = next((later for later, still in pedal[i:] if not still), time)
             held = (ends >= time) & (ends < (times[i + 1] if i + 1 < len(times) else let_go))
             ends[held] = np.maximum(ends[held], let_go)
     return ends
+
+
+def _seconds(beat: float, tempos: list[tuple[float, float]]) -> float:
+    """When a beat is, by a map of tempi (beats a minute)."""
+    starts = [start for start, _ in tempos] + [beat]
+    return sum(
+        60 / tempo * max(min(starts[i + 1], beat) - start, 0.0) for i, (start, tempo) in enumerate(tempos)
+    )

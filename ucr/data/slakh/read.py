@@ -17,6 +17,7 @@ import soxr
 import yaml
 
 from ucr.data.slakh.song import SPLITS
+from ucr.foundation.audio import one_channel
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_audio
 
@@ -98,6 +99,8 @@ def stem_paths(folder: Path, source: str) -> list[Path]:
     """
     paths = []
     for name, stem in _stems(folder / "metadata.yaml").items():
+        if stem["inst_class"] is None:
+            raise Skip("a stem has no class", f"stems.{name}.inst_class is null")
         if stem["inst_class"].lower() != source.lower():
             continue
         path = next(
@@ -129,10 +132,10 @@ def _stems(path: Path) -> dict[str, dict]:
     for name, stem in stems.items():
         if not isinstance(name, str) or not STEM.fullmatch(name):
             raise UserError(f"{path}: {name!r} is no name of a stem: {remedy}")
-        for key, kind in (("inst_class", str), ("audio_rendered", bool)):
-            if not isinstance(stem, dict) or not isinstance(stem.get(key), kind):
+        for key, kinds in (("inst_class", (str, type(None))), ("audio_rendered", (bool,))):
+            if not isinstance(stem, dict) or not isinstance(stem.get(key, ...), kinds):
                 raise UserError(
-                    f"{path}: stems.{name} lacks the key {key}, or it is no {kind.__name__}: {remedy}"
+                    f"{path}: stems.{name} lacks the key {key}, or it is no {kinds[0].__name__}: {remedy}"
                 )
     return stems
 
@@ -153,7 +156,7 @@ def read_sources(folder: Path, sources: list[str], sample_rate: int) -> tuple[np
     -------
     audio : float32[n_sources, n_samples]
     warnings : list of str
-        A sentence for each stem file that is as good as empty.
+        A sentence for each stem file that is as good as empty, or whose channels cancel in their mean.
 
     Raises
     ------
@@ -164,27 +167,28 @@ def read_sources(folder: Path, sources: list[str], sample_rate: int) -> tuple[np
     """
     paths = {source: stem_paths(folder, source) for source in sources}
     warnings: list[str] = []
-    means, lengths, rates = [], {}, set()
+    means, lengths = [], {}
     for source in sources:
         stems = []
         for path in paths[source]:
-            audio, rate = _read_stem(path)
+            channels, rate = read_audio(path)
+            audio, cancels = one_channel(channels)
+            if cancels:
+                warnings.append(
+                    f"{path}: the channels are opposite and cancel in their mean: the louder one is taken"
+                )
             if np.abs(audio).max() < NEAR_EMPTY:
                 warnings.append(
                     f"{path} is near-empty: every sample is below {NEAR_EMPTY:g} (a damaged download?)"
                 )
             stems.append(audio)
-            lengths[f"{path.name} ({source})"] = len(audio) / rate
-            rates.add(rate)
+            lengths[f"{path.name} ({source})"] = (len(audio), rate)
         if len({len(stem) for stem in stems}) == 1:
             means.append(np.mean(stems, axis=0, dtype=np.float32))
-    if len(set(lengths.values())) > 1 or len(rates) > 1:
-        detail = ", ".join(f"{name}: {seconds:.3f} s" for name, seconds in lengths.items())
-        raise Skip("sources differ in length", detail)
-    rate = rates.pop()
+    if len(set(lengths.values())) > 1:
+        detail = ", ".join(
+            f"{name}: {n_samples} samples at {rate} Hz" for name, (n_samples, rate) in lengths.items()
+        )
+        differ = "length" if len({rate for _, rate in lengths.values()}) == 1 else "rate"
+        raise Skip(f"sources differ in {differ}", detail)
     return np.stack([soxr.resample(mean, rate, sample_rate) for mean in means]), warnings
-
-
-def _read_stem(path: Path) -> tuple[np.ndarray, int]:
-    audio, rate = read_audio(path)
-    return audio.mean(axis=0), rate

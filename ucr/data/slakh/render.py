@@ -20,6 +20,7 @@ import yaml
 
 from ucr.data.slakh.patches import VOICES
 from ucr.data.slakh.song import TICKS_PER_BEAT, Patch, Song, Stem
+from ucr.data.slakh.soundfont import DRUMS, presets
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import encode_audio, replacing
 from ucr.foundation.hashes import bytes_hash
@@ -27,6 +28,7 @@ from ucr.foundation.hashes import bytes_hash
 SAMPLE_RATE = 44100
 LOUDNESS = -13.0  # LUFS of every stem before the overall gain
 TARGET_PEAK = -1.0  # dB of the mix
+LOUDEST = 1000.0  # peak of a stem, full scale being 1, over which what was rendered is no sound
 RING = 1.5  # seconds that a percussion instrument sounds which is no voice of the kit
 ROOM = 0.6  # seconds in which the drums' room falls by 60 dB
 LAYERS = np.array([40, 64, 84, 104, 127])  # velocities at which a sample's brightness is made
@@ -49,20 +51,37 @@ class Sampler:
 
     def __init__(self, soundfont: Path) -> None:
         self.soundfont = soundfont
-        self.synthesizers: dict[float, Any] = {}
+        self.presets = presets(soundfont)
+        self.synthesizers: dict[tuple, Any] = {}
 
     def sample(
         self, program: int, is_drum: bool, pitch: int, seconds: float, tune: float = 0.0
     ) -> np.ndarray:
-        """One note at full velocity, tuned up by `tune` semitones: float32[n_samples]."""
+        """One note at full velocity, tuned up by `tune` semitones: float32[n_samples].
+
+        A drum kit that the SoundFont lacks is played by its first, as General MIDI has it; a `UserError` names any
+        other program that it lacks.
+        """
         import symusic
+
+        if is_drum and (DRUMS, program) not in self.presets:
+            program = min(number for bank, number in self.presets if bank == DRUMS)
+        elif not is_drum and (0, program) not in self.presets:
+            raise UserError(
+                f"{self.soundfont.name} has no program {program}: choose a General MIDI SoundFont as data.soundfont"
+            )
 
         rate = round(
             SAMPLE_RATE * 2 ** (-tune / 12)
         )  # heard at 44.1 kHz, what was made at another rate is tuned
-        if rate not in self.synthesizers:
+        which = (
+            rate,
+            is_drum,
+            program,
+        )  # since one keeps samples by key, and takes another program's for them
+        if which not in self.synthesizers:
             try:
-                self.synthesizers[rate] = symusic.Synthesizer(
+                self.synthesizers[which] = symusic.Synthesizer(
                     str(self.soundfont), sample_rate=rate, quality=0
                 )
             except Exception as error:  # the extension raises bare RuntimeErrors
@@ -73,7 +92,7 @@ class Sampler:
         length = math.ceil(seconds * SAMPLE_RATE / rate * TICKS_PER_BEAT)
         track.notes.append(symusic.Note(0, length, pitch, 127))
         score.tracks.append(track)
-        return self.synthesizers[rate].render(score, stereo=False)[0]
+        return self.synthesizers[which].render(score, stereo=False)[0]
 
     def stem(self, notes: np.ndarray, patch: Patch, is_drum: bool, n_samples: int) -> np.ndarray:
         """Render one stem.
@@ -222,6 +241,11 @@ def render_song(song: Song, folder: Path, soundfont: Path, seconds: float | None
     -------
     str
         SHA-256 over the PCM of its stems.
+
+    Raises
+    ------
+    UserError
+        If the SoundFont lacks a program, or what it makes is not finite or beyond all measure.
     """
     sampler = Sampler(soundfont)
     score = score_of(song)
@@ -233,6 +257,11 @@ def render_song(song: Song, folder: Path, soundfont: Path, seconds: float | None
             continue
         notes = np.array([(note.start, note.duration, note.pitch, note.velocity) for note in track.notes])
         audio = sampler.stem(notes.reshape(-1, 4), stem.patch, stem.is_drum, n_samples)
+        if not np.abs(audio).max() < LOUDEST:
+            raise UserError(
+                f"{song.origin}: {soundfont.name} makes no sound of the program {stem.patch.program}, "
+                f"{_title(stem)}, but numbers up to {np.abs(audio).max():g}: choose another SoundFont as data.soundfont"
+            )
         level = loudness(audio)
         stems.append(audio * np.float32(10 ** ((LOUDNESS - level) / 20)) if math.isfinite(level) else audio)
         levels.append(level)

@@ -9,7 +9,8 @@ import typer
 
 from ucr.weights import tasks
 
-Song = Annotated[Path, typer.Argument(help="WAV, FLAC, MP3 or OGG, of any length and rate, mono or stereo.")]
+FORMATS = "WAV, FLAC, MP3, OGG, M4A or what else FFmpeg reads, of any length and rate, mono or stereo."
+Song = Annotated[Path, typer.Argument(help=FORMATS)]
 Wav = Annotated[Path, typer.Option("--out", "-o", help="The WAV file to write.")]
 Task = Annotated[
     str | None,
@@ -21,6 +22,9 @@ Task = Annotated[
 ]
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, ...  [default: the first GPU, or the CPU]", show_default=False)
+]
+AllowTruncated = Annotated[
+    bool, typer.Option("--allow-truncated", help="Take what there is of a song that is cut short.")
 ]
 PriorSteps = Annotated[int, typer.Option(min=1, help="Sampling steps.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Another seed, another result.")]

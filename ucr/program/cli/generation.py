@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-from ucr.program.cli._options import Device, PriorSteps, Seed, Song, Task, Wav
+from ucr.program.cli._options import AllowTruncated, Device, PriorSteps, Seed, Song, Task, Wav
 
 
-def reconstruct(song: Song, out: Wav, task: Task = None, device: Device = None) -> None:
+def reconstruct(
+    song: Song, out: Wav, task: Task = None, device: Device = None, allow_truncated: AllowTruncated = False
+) -> None:
     """Take a song apart and compose it again: what the model keeps of it.
 
     \b
@@ -18,7 +20,7 @@ def reconstruct(song: Song, out: Wav, task: Task = None, device: Device = None) 
     """
     import ucr
 
-    print(ucr.reconstruct(song, out, task=task, device=device))
+    print(ucr.reconstruct(song, out, task=task, device=device, allow_truncated=allow_truncated))
 
 
 def vary(
@@ -31,6 +33,7 @@ def vary(
     steps: PriorSteps = 25,
     seed: Seed = 0,
     device: Device = None,
+    allow_truncated: AllowTruncated = False,
 ) -> None:
     """Make a variation of a song.
 
@@ -40,7 +43,18 @@ def vary(
     """
     import ucr
 
-    print(ucr.vary(song, out, strength=strength, task=task, steps=steps, seed=seed, device=device))
+    print(
+        ucr.vary(
+            song,
+            out,
+            strength=strength,
+            task=task,
+            steps=steps,
+            seed=seed,
+            device=device,
+            allow_truncated=allow_truncated,
+        )
+    )
 
 
 def recombine(
@@ -57,6 +71,7 @@ def recombine(
     ] = None,
     task: Task = None,
     device: Device = None,
+    allow_truncated: AllowTruncated = False,
 ) -> None:
     """Put components of the second song in the place of the first song's.
 
@@ -66,7 +81,9 @@ def recombine(
     """
     import ucr
 
-    print(ucr.recombine(a, b, out, take=take or (), task=task, device=device))
+    print(
+        ucr.recombine(a, b, out, take=take or (), task=task, device=device, allow_truncated=allow_truncated)
+    )
 
 
 def generate(

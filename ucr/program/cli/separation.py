@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ucr.foundation.errors import UserError
-from ucr.program.cli._options import Device, Task
+from ucr.program.cli._options import FORMATS, AllowTruncated, Device, Song, Task
 
 
 def _methods(incomplete: str) -> list[str]:
@@ -20,9 +21,7 @@ def _methods(incomplete: str) -> list[str]:
 def separate(
     songs: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="SONG...", help="WAV, FLAC, MP3 or OGG, of any length and rate, mono or stereo."
-        ),
+        typer.Argument(metavar="SONG...", help=FORMATS),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Where each song gets a folder of stems.")],
     task: Task = None,
@@ -47,6 +46,7 @@ def separate(
         ),
     ] = True,
     device: Device = None,
+    allow_truncated: AllowTruncated = False,
 ) -> None:
     """Separate songs into stems, 32-bit float WAV files.
 
@@ -63,10 +63,15 @@ def separate(
     of the others bass. Blind methods, and weights without such names, call their stems component_0 and so on.
 
     Long songs go through the method in overlapping windows of 7 s; memory does not grow with the length. The
-    method hears the mean of the channels at its own rate (24 kHz); every channel is shared in the same way.
+    method hears the mean of the channels at its own rate (24 kHz), or the loudest channel where they cancel in
+    it; every channel is shared in the same way. A constant offset, which nobody hears, is left out of the stems.
+
+    A song that holds less than it announces is refused, unless --allow-truncated is given. Of a stem file
+    (song.stem.mp4) the mixture is separated; `ucr unpack` writes the stems that it holds.
     """
     import ucr
-    from ucr.program.streaming import Song
+    from ucr.foundation.audio import own_stems
+    from ucr.program import streaming
 
     taken: dict[str, Path] = {}
     for song in songs:
@@ -76,14 +81,47 @@ def separate(
                 f"{other} and {song} would both be written to {out / song.stem}: give each an --out of its own"
             )
     for song in songs:
-        with Song(song):  # what can't be read stops the command before hours of work
+        with streaming.Song(
+            song, allow_truncated
+        ):  # what can't be read stops the command before hours of work
             pass
     for song in songs:
         stems = ucr.separate(
-            song, out, task=task, method=method, weights=weights, steps=steps, mask=mask, device=device
+            song,
+            out,
+            task=task,
+            method=method,
+            weights=weights,
+            steps=steps,
+            mask=mask,
+            device=device,
+            allow_truncated=allow_truncated,
         )
         for path in stems.values():
             print(path)
+        if own := own_stems(song):
+            print(
+                f"{song} holds stems of its own, {', '.join(own)}: `ucr unpack` writes them, to score these by",
+                file=sys.stderr,
+            )
 
 
-COMMANDS = [separate]
+def unpack(
+    song: Song,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the song gets a folder of stems.")],
+) -> None:
+    """Write the stems that a stem file holds, to score estimates by.
+
+    \b
+    ucr unpack song.stem.mp4 -o references
+        writes references/song.stem/drums.wav, bass.wav and what else it holds
+    ucr separate song.stem.mp4 -o stems
+    python -m eval score references stems --sources drums,bass
+    """
+    import ucr
+
+    for path in ucr.unpack(song, out).values():
+        print(path)
+
+
+COMMANDS = [separate, unpack]

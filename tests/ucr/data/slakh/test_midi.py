@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import random
+import struct
 from collections import Counter
 from pathlib import Path
 
+import mido
 import pretty_midi
 import pytest
 
+from tests.midi_bytes import DRUMS, NOTE, track
+from tests.midi_bytes import midi as midi_bytes
 from ucr.data.slakh.midi import find_midi, read_midi, split_of
+from ucr.data.slakh.song import Song
 from ucr.foundation.errors import UserError
 
 REAL = (
@@ -19,6 +25,8 @@ REAL = (
     / "Track00001"
     / "all_src.mid"
 )
+OPENMSX = sorted(Path("/usr/share/games/openttd/baseset/openmsx").glob("*.mid"))
+FREEDOOM = sorted(Path("/usr/share/games/doom").glob("freedoom?.wad"))
 
 
 @pytest.fixture
@@ -85,6 +93,16 @@ def test_files_are_found_below_the_folder(midi):
     (midi.parent / "more" / "B.MIDI").write_bytes(midi.read_bytes())
     (midi.parent / "notes.txt").write_text("no")
     assert [path.name for path in find_midi(midi.parent)] == ["B.MIDI", "song.mid"]
+    (midi.parent / "song.kar").write_bytes(midi.read_bytes())
+    (midi.parent / "._song.mid").write_bytes(b"what macOS leaves")
+    (midi.parent / ".trash").mkdir()
+    (midi.parent / ".trash" / "old.mid").write_bytes(midi.read_bytes())
+    (midi.parent.parent / "elsewhere").mkdir(exist_ok=True)
+    (midi.parent.parent / "elsewhere" / "far.mid").write_bytes(midi.read_bytes())
+    (midi.parent / "linked").symlink_to(midi.parent.parent / "elsewhere")
+    (midi.parent / "more" / "circle").symlink_to(midi.parent)
+    found = [path.relative_to(midi.parent).as_posix() for path in find_midi(midi.parent)]
+    assert found == ["linked/far.mid", "more/B.MIDI", "song.kar", "song.mid"]
     with pytest.raises(UserError, match=r"does not exist: mend data\.path"):
         find_midi(midi.parent / "none")
     (midi.parent / "empty").mkdir()
@@ -100,3 +118,175 @@ def test_a_real_song():
         "Guitar": 3, "Organ": 3, "Drums": 1, "Piano": 1, "Bass": 1, "Strings (continued)": 1, "Sound Effects": 1,
     }  # fmt: skip
     assert song.tempos[0][1] == pytest.approx(80, abs=0.1)
+
+
+def read(folder: Path, data: bytes) -> Song:
+    (folder / "odd.mid").write_bytes(data)
+    return read_midi(folder / "odd.mid")
+
+
+def notes(song: Song) -> list[tuple]:
+    """Class, program, start, length, pitch and velocity of all notes."""
+    return [
+        (stem.inst_class, stem.patch.program, note.start, note.length, note.pitch, note.velocity)
+        for stem in song.stems
+        for note in stem.notes
+    ]
+
+
+def test_a_tempo_in_any_track_counts(tmp_path):
+    slow = (0, [0xFF, 0x51, 3, 0x0F, 0x42, 0x40])
+    assert read(tmp_path, midi_bytes(track(), track(slow, *NOTE))).tempos == [(0, 60)]
+    later = read(tmp_path, midi_bytes(track(*NOTE), track((960, slow[1]), (480, [0x90, 60, 0]))))
+    assert later.tempos == [(0, 120), (2, 60)]
+
+
+def test_a_stroke_without_length_is_a_stroke(tmp_path):
+    song = read(tmp_path, midi_bytes(track((0, [0x99, 36, 90]), (0, [0x89, 36, 0]), *DRUMS)))
+    assert notes(song) == [("Drums", 0, 0, 0, 36, 90), ("Drums", 0, 0, 1, 36, 90)]
+
+
+def test_a_note_has_the_program_in_force_when_it_begins(tmp_path):
+    change = [(0, [0xC0, 33]), (0, [0x90, 60, 90]), (240, [0xC0, 40]), (240, [0x80, 60, 0]), *NOTE]
+    song = read(tmp_path, midi_bytes(track(*change)))
+    assert notes(song) == [("Bass", 33, 0, 1, 60, 90), ("Strings", 40, 1, 1, 60, 90)]
+
+
+def test_a_program_in_another_track_counts_unless_a_track_has_its_own(tmp_path):
+    setting, own = track((0, [0xC0, 33])), track((0, [0xC0, 40]), *NOTE)
+    assert notes(read(tmp_path, midi_bytes(setting, track(*NOTE)))) == [("Bass", 33, 0, 1, 60, 90)]
+    both = notes(read(tmp_path, midi_bytes(own, track((0, [0xC0, 33]), *NOTE))))
+    assert [program for _, program, *_ in both] == [40, 33]
+
+
+def test_a_note_without_an_end_lasts_as_long_as_its_track(tmp_path):
+    song = read(tmp_path, midi_bytes(track((0, [0x90, 60, 90]), (480, [0x90, 64, 80]), (960, [0x80, 64, 0]))))
+    assert notes(song) == [("Piano", 0, 0, 3, 60, 90), ("Piano", 0, 1, 2, 64, 80)]
+
+
+def test_a_key_struck_twice(tmp_path):
+    twice = [(0, [0x90, 60, 90]), (240, [0x90, 60, 80]), (240, [0x80, 60, 0])]
+    lengths = [(0, 1), (0.5, 0.5)]
+    assert [note[2:4] for note in notes(read(tmp_path, midi_bytes(track(*twice))))] == lengths
+    ended = track(*twice, (240, [0x80, 60, 0]))
+    assert [note[2:4] for note in notes(read(tmp_path, midi_bytes(ended)))] == [(0, 1), (0.5, 1)]
+    stopped = track((0, [0x90, 60, 90]), (240, [0xB0, 123, 0]), (960, [0x80, 60, 0]))
+    assert [note[2:4] for note in notes(read(tmp_path, midi_bytes(stopped)))] == [(0, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("data", "metre"),
+    [
+        (midi_bytes(track((0, [0xFF, 0x58, 4, 4, 8, 24, 8]), *NOTE)), (4, 4)),  # denominator 256
+        (midi_bytes(track((0, [0xFF, 0x58, 4, 0, 2, 24, 8]), *NOTE)), (4, 4)),  # numerator 0
+        (midi_bytes(track((0, [0xFF, 0x58, 4, 7, 3, 24, 8]), *NOTE)), (7, 8)),
+        (midi_bytes(track((0, [0xFF, 0x59, 2, 9, 5]), *NOTE)), (4, 4)),  # no such key
+        (midi_bytes(track((0, [0xFF, 0x51, 0]), *NOTE)), (4, 4)),  # a tempo without a value
+        (midi_bytes(track((0, [0xFF, 0x54, 1, 99]), *NOTE)), (4, 4)),
+        (midi_bytes(track(*NOTE), n_tracks=3), (4, 4)),
+        (midi_bytes(track(*NOTE), n_tracks=0), (4, 4)),
+        (midi_bytes(b"XFIH\0\0\0\3abc", track(*NOTE)), (4, 4)),  # a chunk of another kind
+        (
+            midi_bytes(track((0, [0xF0, 3, 1, 2, 0xF7]), (0, [0x90, 60, 90]), (480, [60, 0]))),
+            (4, 4),
+        ),  # running
+        (midi_bytes(track(*NOTE)) + bytes(5), (4, 4)),
+    ],
+)
+def test_what_is_odd_beside_the_notes_costs_nothing(tmp_path, data, metre):
+    song = read(tmp_path, data)
+    assert notes(song) == [("Piano", 0, 0, 1, 60, 90)]
+    assert song.metre == metre
+
+
+@pytest.mark.parametrize(("frames", "a_second"), [(25, 1000), (30, 1200), (29, 1200 * 1000 / 1001)])
+def test_time_in_frames(tmp_path, frames, a_second):
+    slow = (0, [0xFF, 0x51, 3, 0x0F, 0x42, 0x40])  # which means nothing here
+    song = read(tmp_path, midi_bytes(track(slow, *NOTE), division=(256 - frames) << 8 | 40))
+    assert song.tempos == [(0, 120)]
+    assert song.stems[0].notes[0].length / 2 == pytest.approx(480 / a_second)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (midi_bytes(track(*NOTE))[:-3], "it ends too early"),
+        (midi_bytes(track(*NOTE), kind=2), "its tracks are songs of their own, format 2"),
+        (midi_bytes(track(*NOTE), division=0), "its header gives no ticks a beat"),
+        (midi_bytes(track((0, [60, 90]))), "no event has the status"),
+        (b"RIFF" + bytes(40), "it has no MIDI header"),
+    ],
+)
+def test_what_can_not_be_read_says_why(tmp_path, data, reason):
+    with pytest.raises(UserError, match=rf"odd\.mid can't be read as MIDI \({reason}"):
+        read(tmp_path, data)
+
+
+def tenths(seconds: float) -> int:
+    """Of a second, cut where no note of a metre falls."""
+    return int(10 * (seconds + 0.0137))
+
+
+def assert_as_mido_reads(path: Path) -> None:
+    """Every stroke is at mido's time in seconds, which heeds all tempi, with its pitch and velocity."""
+    theirs = Counter()
+    now = 0.0
+    for message in mido.MidiFile(path, clip=True):
+        now += message.time
+        if message.type == "note_on" and message.velocity:
+            theirs[tenths(now), message.channel == 9, message.note, message.velocity] += 1
+    song, ours = read_midi(path), Counter()
+    beats = [beat for beat, _ in song.tempos]
+    times = [0.0]
+    for (beat, tempo), (later, _) in zip(song.tempos, song.tempos[1:], strict=False):
+        times.append(times[-1] + (later - beat) * 60 / tempo)
+    for stem in song.stems:
+        for note in stem.notes:
+            i = max(i for i, beat in enumerate(beats) if beat <= note.start)
+            second = times[i] + (note.start - beats[i]) * 60 / song.tempos[i][1]
+            ours[tenths(second), stem.is_drum, note.pitch, note.velocity] += 1
+    assert ours == theirs
+
+
+@pytest.mark.skipif(not OPENMSX, reason="Debian's openttd-openmsx is not here")
+def test_debians_openmsx_is_read_as_mido_reads_it():
+    for path in OPENMSX:
+        assert_as_mido_reads(path)
+
+
+@pytest.mark.skipif(not FREEDOOM, reason="Debian's freedoom is not here")
+def test_debians_freedoom_is_read_as_mido_reads_it(tmp_path):
+    songs = 0
+    for wad in FREEDOOM:
+        data = wad.read_bytes()
+        _, count, place = struct.unpack_from("<4sii", data)
+        for i in range(count):
+            start, size = struct.unpack_from("<ii", data, place + 16 * i)
+            if data[start : start + 4] == b"MThd":
+                songs += 1
+                (tmp_path / "lump.mid").write_bytes(data[start : start + size])
+                assert_as_mido_reads(tmp_path / "lump.mid")
+    assert songs > 60
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_generated_files_are_read_as_mido_reads_them(tmp_path, seed):
+    chance = random.Random(seed)
+    score = mido.MidiFile(ticks_per_beat=chance.choice([24, 96, 480]))
+    for _ in range(chance.randint(1, 5)):
+        score.tracks.append(mido.MidiTrack())
+        for _ in range(200):
+            channel, pitch = chance.choice([0, 1, 9]), chance.randint(30, 80)
+            message = chance.choice(
+                [
+                    mido.Message("note_on", channel=channel, note=pitch, velocity=chance.randint(0, 127)),
+                    mido.Message("note_off", channel=channel, note=pitch),
+                    mido.Message("program_change", channel=channel, program=chance.randint(0, 127)),
+                    mido.MetaMessage("set_tempo", tempo=chance.randint(200_000, 2_000_000)),
+                    mido.Message("pitchwheel", channel=channel, pitch=chance.randint(-8192, 8191)),
+                    mido.Message("sysex", data=[1, 2, 3]),
+                ]
+            )
+            score.tracks[-1].append(message.copy(time=chance.choice([0, 0, 10, 100])))
+    score.save(tmp_path / "made.mid")
+    assert_as_mido_reads(tmp_path / "made.mid")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import yaml
 
 from ucr.data.slakh.read import Skip, find_tracks, read_sources, stem_paths
@@ -85,12 +86,13 @@ def test_a_stem_that_metadata_calls_unrendered_is_used_where_it_is_there(tmp_pat
         (
             {"S00": ("Drums", 0.1), "S01": ("Bass", np.ones(100))},
             "sources differ in length",
-            "S00.flac (drums): 2.000 s, S01.flac (bass): 0.004 s",
+            "S00.flac (drums): 48000 samples at 24000 Hz, S01.flac (bass): 100 samples at 24000 Hz",
         ),
         (
             {"S00": ("Drums", 0.1), "S01": ("Bass", 0.1), "S02": ("Bass", np.ones(100))},
             "sources differ in length",
-            "S00.flac (drums): 2.000 s, S01.flac (bass): 2.000 s, S02.flac (bass): 0.004 s",
+            "S00.flac (drums): 48000 samples at 24000 Hz, S01.flac (bass): 48000 samples at 24000 Hz, "
+            "S02.flac (bass): 100 samples at 24000 Hz",
         ),
     ],
 )
@@ -107,6 +109,36 @@ def test_a_missing_file_of_a_rendered_stem_skips_the_track(tmp_path, make_track)
     with pytest.raises(Skip) as caught:
         read_sources(track, SOURCES, 24000)
     assert (caught.value.reason, caught.value.detail) == ("stem file missing", "stems/S01 (bass)")
+
+
+def test_sources_of_different_rates_are_named_with_them(tmp_path, make_track):
+    track = make_track(tmp_path / "Track00001", {"S00": ("Drums", 0.1), "S01": ("Bass", 0.1)})
+    soundfile.write(track / "stems" / "S01.flac", np.zeros(88200), 44100)
+    with pytest.raises(Skip) as caught:
+        read_sources(track, SOURCES, 24000)
+    detail = "S00.flac (drums): 48000 samples at 24000 Hz, S01.flac (bass): 88200 samples at 44100 Hz"
+    assert (caught.value.reason, caught.value.detail) == ("sources differ in rate", detail)
+
+
+def test_a_stem_of_no_class_skips_its_track(tmp_path, make_track):
+    track = make_track(tmp_path / "Track00001", {"S00": ("Drums", 0.1), "S01": ("Bass", 0.1)})
+    metadata = (track / "metadata.yaml").read_text()
+    (track / "metadata.yaml").write_text(metadata.replace("inst_class: Bass", "inst_class: null"))
+    with pytest.raises(Skip) as caught:
+        read_sources(track, SOURCES, 24000)
+    assert (caught.value.reason, caught.value.detail) == (
+        "a stem has no class",
+        "stems.S01.inst_class is null",
+    )
+
+
+def test_a_stem_of_opposite_channels_is_no_damaged_download(tmp_path, make_track):
+    bass = np.random.default_rng(0).uniform(-0.5, 0.5, 48000)
+    stems = {"S00": ("Drums", 0.1), "S01": ("Bass", np.stack([bass, -bass], axis=1))}
+    audio, warnings = read_sources(make_track(tmp_path / "Track00001", stems), SOURCES, 24000)
+    np.testing.assert_allclose(audio[1], bass, atol=1 / 32768)
+    assert len(warnings) == 1
+    assert "S01.flac: the channels are opposite and cancel in their mean" in warnings[0]
 
 
 def test_a_near_empty_stem_is_named_in_a_warning(tmp_path, make_track):

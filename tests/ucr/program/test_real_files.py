@@ -1,0 +1,218 @@
+"""What real files do, through the program: levels, offsets, opposite channels, files cut short, FFmpeg's formats."""
+
+from __future__ import annotations
+
+import json
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from tests.ucr.program.helpers import make_song
+from tests.ucr.program.test_program import read, run
+from ucr.foundation.files import read_audio
+
+RATE = 44100
+
+
+def sources(seconds: float = 7.0) -> np.ndarray:
+    """Clicks, and a tone that changes: float64[2, n_samples]."""
+    rng = np.random.default_rng(0)
+    time = np.arange(round(seconds * RATE)) / RATE
+    clicks = 0.2 * rng.normal(size=len(time)) * np.exp(-25 * (time % 0.5))
+    tone = 0.15 * np.sin(2 * np.pi * np.cumsum(rng.choice([65, 82, 98], 40).repeat(RATE)[: len(time)]) / RATE)
+    return np.stack([clicks, tone])
+
+
+def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
+    target = (reference @ estimate) / (reference @ reference) * reference
+    return 10 * np.log10((target @ target) / ((estimate - target) @ (estimate - target)))
+
+
+def scores(folder: Path, channels: np.ndarray, method: str = "ucr_pretrained") -> list[float]:
+    """SI-SDR of the stems of float64[channels, n_samples], through the command line, of the first channel."""
+    soundfile.write(str(folder / "song.wav"), channels.T, RATE, subtype="FLOAT")
+    assert run("separate", folder / "song.wav", "-o", folder / "stems", "--method", method) == 0
+    stems = [read(path)[0][:, 0].astype(float) for path in sorted((folder / "stems" / "song").iterdir())]
+    stems = stems if method != "ucr_pretrained" else stems[::-1]  # bass, drums
+    return max(
+        ([si_sdr(*pair) for pair in zip(sources(), order, strict=True)] for order in (stems, stems[::-1])),
+        key=sum,
+    )
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> list[float]:
+    found = scores(tmp_path_factory.mktemp("plain"), sources().sum(axis=0)[None])
+    assert min(found) > 8
+    return found
+
+
+@pytest.mark.parametrize("level", [-100, -80, 20])
+def test_quality_does_not_depend_on_level(tmp_path, plain, level):
+    assert scores(tmp_path, 10 ** (level / 20) * sources().sum(axis=0)[None]) == pytest.approx(
+        plain, abs=0.01
+    )
+
+
+@pytest.mark.parametrize("offset", [0.02, -0.05, 0.1])
+def test_a_constant_offset_changes_no_score(tmp_path, plain, offset):
+    assert scores(tmp_path, sources().sum(axis=0)[None] + offset) == pytest.approx(plain, abs=0.1)
+
+
+def test_opposite_channels_are_separated_and_named(tmp_path, plain, capsys):
+    song = sources().sum(axis=0)
+    assert scores(tmp_path, np.stack([song, -song])) == pytest.approx(plain, abs=0.1)
+    assert capsys.readouterr().err.count("song.wav: the channels are opposite and cancel in their mean") == 1
+    left, right = read(tmp_path / "stems" / "song" / "drums.wav")[0].T
+    np.testing.assert_allclose(left, -right, atol=1e-6)
+
+
+def test_ordinary_stereo_is_heard_in_its_mean(tmp_path, capsys):
+    song = sources().sum(axis=0)
+    scores(tmp_path, np.stack([song, np.random.default_rng(1).permutation(song)]))
+    scores(tmp_path, np.stack([song, 0 * song]))
+    assert "opposite" not in capsys.readouterr().err
+
+
+def encode(path: Path, *streams: np.ndarray, codec: str, **options) -> Path:
+    """Write float64[channels, n_samples] each as an audio stream, by FFmpeg's libraries."""
+    with av.open(str(path), "w", options=options) as container:
+        outputs = [container.add_stream(codec, rate=RATE, layout="stereo") for _ in streams]
+        for audio, output in zip(streams, outputs, strict=True):
+            output.bit_rate = 192_000
+            planes = np.ascontiguousarray(np.broadcast_to(audio, (2, audio.shape[-1])), dtype=np.float32)
+            frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
+            resampler = av.AudioResampler(
+                output.format.name, "stereo", RATE, frame_size=output.codec_context.frame_size or 1024
+            )
+            for part in [*resampler.resample(frame), *resampler.resample(None)]:
+                container.mux(output.encode(part))
+            container.mux(output.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("song.m4a", "aac"),
+        ("song.mka", "aac"),
+        ("song.wma", "wmav2"),
+        ("song.aac", "aac"),
+    ],
+)
+def test_what_ffmpeg_reads_is_separated(tmp_path, name, codec):
+    audio = sources(3.0).sum(axis=0)
+    path = encode(tmp_path / name, audio[None], codec=codec)
+    assert run("separate", path, "-o", tmp_path / "stems") == 0
+    (drums, rate), (bass, _) = (
+        read(tmp_path / "stems" / "song" / f"{stem}.wav") for stem in ("drums", "bass")
+    )
+    assert rate == RATE
+    heard = (drums + bass)[:, 0]
+    assert abs(len(heard) - len(audio)) < 0.1 * RATE
+    lag = int(np.correlate(heard[RATE : 2 * RATE], audio[RATE : 2 * RATE], "full").argmax()) - RATE + 1
+    assert abs(lag) <= 2048
+    assert si_sdr(audio[RATE : 2 * RATE], heard[RATE + lag : 2 * RATE + lag].astype(float)) > 8
+
+
+def test_an_m4a_has_the_song_s_length(tmp_path):
+    audio = sources(3.0).sum(axis=0)
+    assert read_audio(encode(tmp_path / "song.m4a", audio[None], codec="aac"))[0].shape == (2, len(audio))
+
+
+def cut(path: Path, share: float = 0.5) -> Path:
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    return path
+
+
+@pytest.mark.parametrize("ending", ["mp3", "wav", "aiff", "m4a"])
+def test_a_song_cut_short_is_refused_unless_that_is_allowed(tmp_path, capfd, ending):
+    if ending == "m4a":
+        path = encode(tmp_path / "song.m4a", sources().sum(axis=0)[None], codec="aac", movflags="+faststart")
+    else:
+        path = make_song(tmp_path / f"song.{ending}", 7.0)
+    cut(path)
+    assert run("separate", path, "-o", tmp_path / "stems") == 1
+    error = capfd.readouterr().err
+    assert f"song.{ending} holds 3." in error
+    assert "of the 7.0 s that it announces: get it whole, or allow it (--allow-truncated)" in error
+    assert not (tmp_path / "stems").exists()
+    assert run("separate", path, "-o", tmp_path / "stems", "--allow-truncated") == 0
+    error = capfd.readouterr().err
+    assert error.count("warning: ") == 1
+    assert "that it announces" in error
+    assert 3 < len(read(tmp_path / "stems" / "song" / "drums.wav")[0]) / RATE < 4
+
+
+def test_a_whole_mp3_is_not_cut(tmp_path, capfd):
+    assert run("separate", make_song(tmp_path / "song.mp3", 3.0), "-o", tmp_path / "stems") == 0
+    assert "announces" not in capfd.readouterr().err
+
+
+def without_length(path: Path) -> Path:
+    """A FLAC or WAV file as a program writes it into a pipe."""
+    data = bytearray(path.read_bytes())
+    if (
+        path.suffix == ".flac"
+    ):  # STREAMINFO begins after "fLaC" and a block header; 36 bits of length, and an MD5
+        data[8 + 13] &= 0xF0
+        data[8 + 14 : 8 + 34] = bytes(20)
+    else:
+        place = data.find(b"data")
+        data[place + 4 : place + 8] = bytes(4)
+        data[4:8] = bytes(4)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["flac", "wav"])
+def test_a_header_without_a_length(tmp_path, ending):
+    whole = make_song(tmp_path / f"song.{ending}", 3.0)
+    expected = read(whole)[0]
+    assert run("separate", without_length(whole), "-o", tmp_path / "stems") == 0
+    stems = [tmp_path / "stems" / "song" / f"{name}.wav" for name in ("drums", "bass")]
+    assert stems[0].read_bytes()[:4] == b"RIFF"
+    assert np.abs(sum(read(stem)[0] for stem in stems) - expected).max() < 1e-4
+
+
+def stem_file(path: Path) -> Path:
+    """A mixture of drums and bass and these, named as Native Instruments' stem files name them."""
+    clicks, tone = sources(3.0)
+    encode(path, (clicks + tone)[None], clicks[None], tone[None], codec="aac")
+    described = json.dumps({"version": 1, "stems": [{"name": "Drums"}, {"name": "Bass"}]}).encode()
+    path.write_bytes(path.read_bytes() + struct.pack(">I4s", 8 + len(described), b"stem") + described)
+    return path
+
+
+def test_a_stem_file_s_own_stems_are_offered_for_scoring(tmp_path, capsys):
+    path = stem_file(tmp_path / "song.stem.mp4")
+    assert run("separate", path, "-o", tmp_path / "stems") == 0
+    assert (
+        "song.stem.mp4 holds stems of its own, drums, bass: `ucr unpack` writes them"
+        in capsys.readouterr().err
+    )
+    assert run("unpack", path, "-o", tmp_path / "references") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        str(tmp_path / "references" / "song.stem" / f"{name}.wav") for name in ("drums", "bass")
+    ]
+    for name, source in zip(("drums", "bass"), sources(3.0), strict=True):
+        true = read(tmp_path / "references" / "song.stem" / f"{name}.wav")[0][:, 0].astype(float)
+        assert len(true) == len(read(tmp_path / "stems" / "song.stem" / f"{name}.wav")[0])
+        assert si_sdr(source, true) > 5
+
+
+def test_a_song_without_stems_of_its_own_says_so(tmp_path, song, capsys):
+    assert run("unpack", song, "-o", tmp_path / "references") == 1
+    assert "song.wav holds no stems of its own: name a stem file" in capsys.readouterr().err
+
+
+def test_what_is_no_audio_at_all(tmp_path, capsys):
+    (tmp_path / "song.m4a").write_text("nothing")
+    assert run("separate", tmp_path / "song.m4a", "-o", tmp_path / "stems") == 1
+    assert "song.m4a can't be read as audio" in capsys.readouterr().err

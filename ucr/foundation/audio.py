@@ -1,0 +1,218 @@
+"""Audio files of any format: by libsndfile, and where it can't or no length is given, by FFmpeg's libraries."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soundfile
+
+from ucr.foundation.errors import UserError
+
+if TYPE_CHECKING:  # the library is loaded when a file needs it
+    import av
+
+CANCELLED = (
+    1 / 8
+)  # energy of the channels' mean beside the loudest one's: two that have nothing in common make 1/4
+PADDING = 0.2  # seconds by which encoders' padding may make a file shorter than it announces
+BLOCK = 65536  # samples
+UNKNOWN = 2**40  # samples, and beyond: libsndfile's way to say that a header gives no length
+STREAMED = 0x7FFFF000  # bytes, and beyond: what programs that write to a pipe put for a length
+CUT = re.compile(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)  # in libsndfile's notes
+
+
+class Forward(soundfile.SoundFile):
+    """A file read from start to end: soundfile seeks after each read, at which the MP3 decoder loses its state."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+@dataclass
+class Opened:
+    """An audio file at its first sample.
+
+    Attributes
+    ----------
+    file
+        Reads it; for what libsndfile can't read, a copy that it can.
+    n_samples
+        How many there are.
+    announced
+        How many the file says there are; `n_samples` where it says nothing.
+    """
+
+    file: Forward
+    n_samples: int
+    announced: int
+
+    @property
+    def cut(self) -> bool:
+        """Whether the file ends earlier than it says, by more than padding."""
+        return self.n_samples < self.announced - PADDING * self.file.samplerate
+
+
+def open_audio(path: str | Path, stream: int = 0) -> Opened:
+    """Open an audio file, or one of the audio streams of a file that has several.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, empty or not audio.
+    """
+    import av
+
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist or is no file: mend the path")
+    trouble: Exception | None = None
+    file: Forward | None = None
+    try:
+        if stream == 0:
+            file = Forward(str(path))
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+        trouble = error
+    if file is not None and 0 < file.frames < UNKNOWN:
+        found = file.frames if file.format != "MP3" else _counted(path)  # whose header is taken at its word
+        return Opened(file, found, _announced(file))
+    try:
+        opened = _decoded(path, stream)
+    except (av.FFmpegError, IndexError) as error:
+        raise damaged(path, trouble or error) from None
+    if opened is None:
+        raise damaged(path, trouble) if trouble else UserError(f"{path} holds no audio: replace it")
+    return opened
+
+
+def damaged(path: Path, error: Exception) -> UserError:
+    """What to say of a file that turns out to be none."""
+    return UserError(f"{path} can't be read as audio ({error}): it is damaged or not an audio file")
+
+
+def cut_short(path: Path, opened: Opened) -> str:
+    """The sentence on a file that is cut, without a remedy."""
+    found, announced = (n / opened.file.samplerate for n in (opened.n_samples, opened.announced))
+    return f"{path} holds {found:.1f} of the {announced:.1f} s that it announces"
+
+
+def own_stems(path: str | Path) -> dict[str, int]:
+    """The stems that a stem file (.stem.mp4) holds beside its mixture: names, and numbers for `open_audio`.
+
+    A file with several audio streams is one, the first being the mixture. Their names stand in the file, as JSON.
+    """
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            titles = [stream.metadata.get("title", "") for stream in container.streams.audio]
+    except av.FFmpegError:
+        return {}
+    if len(titles) < 3:
+        return {}
+    data = Path(path).read_bytes()
+    place = data.find(b"stem{")  # the box `stem` of Native Instruments' format
+    names = list(titles)
+    if place >= 0:
+        try:
+            described = json.JSONDecoder().raw_decode(data[place + 4 :].decode("utf-8", "replace"))[0]
+            names[1:] = [stem["name"] for stem in described["stems"]][: len(names) - 1]
+        except (ValueError, KeyError, TypeError):
+            pass
+    found: dict[str, int] = {}
+    for i in range(1, len(titles)):
+        name = re.sub(r"[^a-z0-9_]+", "_", names[i].lower() if i < len(names) else "").strip("_")
+        found[name if name and name not in found else f"stem_{i}"] = i
+    return found
+
+
+def _announced(file: Forward) -> int:
+    """What a WAV or AIFF file's header says, which libsndfile corrects by the file's size."""
+    noted = CUT.search(file.extra_info)
+    if not noted or int(noted[1]) >= STREAMED or int(noted[2]) == 0:
+        return file.frames
+    return round(file.frames * int(noted[1]) / int(noted[2]))
+
+
+def _counted(path: Path) -> int:
+    with Forward(str(path)) as file:
+        try:
+            total = 0
+            while n_samples := len(file.read(BLOCK)):
+                total += n_samples
+            return total
+        except soundfile.LibsndfileError as error:
+            raise damaged(path, error) from None
+
+
+def _decoded(path: Path, number: int) -> Opened | None:
+    """Decode into a file that is gone when it is closed; None if there is nothing in it."""
+    import av
+
+    with av.open(str(path)) as container, NamedTemporaryFile(suffix=".wav") as copy:
+        stream = container.streams.audio[number]
+        rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+        if not rate or not channels:
+            return None
+        announced = _duration(container, stream, rate)
+        written = 0
+        with soundfile.SoundFile(copy.name, "w", rate, channels, "FLOAT", format="RF64") as file:
+            for block in _blocks(container, stream):
+                over = written + block.shape[1] - announced
+                if announced and 0 < over < PADDING * rate:  # the last packet's padding
+                    block = block[:, : max(block.shape[1] - over, 0)]
+                file.write(block.T)
+                written += block.shape[1]
+        if Path(copy.name).stat().st_size < 4 * written * channels:  # libsndfile may pass over a full disk
+            raise UserError(
+                f"{copy.name} can't be written: free space on its disk, or set TMPDIR to another folder"
+            )
+        return Opened(Forward(copy.name), written, announced or written) if written else None
+
+
+def _duration(container: av.container.InputContainer, stream: av.AudioStream, rate: int) -> int:
+    """Samples, as a container with an index says; 0 for others, whose length would be a guess."""
+    import av
+
+    kinds = set(container.format.name.split(","))
+    if "mov" in kinds and stream.duration:
+        return round(float(stream.duration * stream.time_base) * rate)
+    if kinds & {"matroska", "asf"} and container.duration:
+        return round(container.duration / av.time_base * rate)
+    return 0
+
+
+def _blocks(container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[np.ndarray]:
+    """float32[channels, any length]."""
+    import av
+
+    resampler = av.AudioResampler(
+        format="fltp", layout=stream.codec_context.layout, rate=stream.codec_context.sample_rate
+    )
+    try:
+        for frame in container.decode(stream):
+            for block in resampler.resample(frame):
+                yield block.to_ndarray()
+    except av.InvalidDataError:  # where a file is cut
+        return
+
+
+def one_channel(audio: np.ndarray) -> tuple[np.ndarray, bool]:
+    """One channel of float32[channels, n_samples]: their mean, or the loudest one where they cancel in it.
+
+    Returns
+    -------
+    float32[n_samples]
+    bool
+        Whether they cancel.
+    """
+    mean = audio.mean(axis=0)
+    energies = np.square(audio, dtype=np.float64).sum(axis=1)
+    cancels = bool(np.square(mean, dtype=np.float64).sum() < CANCELLED * energies.max(initial=0.0))
+    return (audio[energies.argmax()] if cancels else mean), cancels
