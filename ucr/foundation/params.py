@@ -159,12 +159,29 @@ Size = Annotated[int, Field(gt=0)]
 class EncoderParams(Section):
     """One encoder a component: convolution channels after the codec's, the last being the component latent's.
 
-    The component latent has one frame for every `pool` frames of the codec's (the paper: 1).
+    A component latent is averaged over every `pool` frames and interpolated back (the paper: 1), and its channels
+    beyond the first `width` are zero (None: none of them). Either is one number, or a list of one for each component.
     """
 
     channels: list[Size] = Field(min_length=1)
     kernel: Size
-    pool: Size
+    pool: Size | list[Size]
+    width: Size | list[Size] | None = None
+
+    def each(self, n_components: int) -> list[tuple[int, int]]:
+        """Every component's (width, pool); a `ValueError` if the lists don't fit."""
+        whole = self.channels[-1]
+        columns = []
+        for name, value in (("width", whole if self.width is None else self.width), ("pool", self.pool)):
+            values = value if isinstance(value, list) else [value] * n_components
+            if len(values) != n_components:
+                raise ValueError(f"encoder.{name} lists {len(values)} components, there are {n_components}")
+            columns.append(values)
+        if max(columns[0]) > whole:
+            raise ValueError(
+                f"encoder.width is {max(columns[0])}, encoder.channels ends with {whole}: widen it"
+            )
+        return list(zip(*columns, strict=True))
 
 
 class UNetParams(Section):
@@ -369,6 +386,11 @@ class Params(Section):
                 f"decomposition.composition: magnitude_sum needs non-negative latents, which {self.codec.name} "
                 "has not: use mean"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _components_fit(self) -> Params:
+        self.decomposition.encoder.each(len(self.sources))
         return self
 
     @field_validator("sources")
