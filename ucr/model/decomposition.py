@@ -141,7 +141,7 @@ class DecompositionModel(nn.Module):
         self.power = power
         self.n_components = n_components
         self.channels = channels
-        self.sizes = params.encoder.each(n_components)
+        self.latent_sizes = params.encoder.latents(n_components)
         self.encoders = nn.ModuleList(Encoder(channels, params.encoder) for _ in range(n_components))
         self.denoiser = UNet(channels, params.encoder.channels[-1], params.denoiser)
         self.additive = params.composition == "magnitude_sum"
@@ -176,7 +176,7 @@ class DecompositionModel(nn.Module):
         """
         latents = [encoder(mixtures) for encoder in self.encoders]
         return torch.stack(
-            [narrow(each, *size) for each, size in zip(latents, self.sizes, strict=True)], dim=1
+            [narrow(each, *size) for each, size in zip(latents, self.latent_sizes, strict=True)], dim=1
         )
 
     def denoise(self, noisy: Tensor, alpha: Tensor, latents: Tensor) -> Tensor:

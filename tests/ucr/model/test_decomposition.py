@@ -1,4 +1,3 @@
-import re
 from pathlib import Path
 
 import pytest
@@ -129,18 +128,16 @@ def test_latents_that_are_told_to_keep_everything_are_the_plain_ones():
     assert torch.equal(told.separate(mixtures, 2), plain.separate(mixtures, 2))
 
 
-@pytest.mark.parametrize(
-    ("encoder", "says"),
-    [
-        ({"pool": [1, 4, 8]}, "encoder.pool lists 3 components, there are 2"),
-        ({"width": [1]}, "encoder.width lists 1 components, there are 2"),
-        ({"width": [1, 16]}, "encoder.width is 16, encoder.channels ends with 8"),
-    ],
-)
-def test_widths_and_rates_fit_the_components(encoder, says):
+def test_the_last_of_the_widths_and_rates_holds_for_the_components_after_it():
+    model = small_model(3, encoder={"channels": [8, 4], "kernel": 3, "pool": [1, 4], "width": [1, 3]})
+    assert model.latent_sizes == [(1, 1), (3, 4), (3, 4)]
+    assert small_model(3).latent_sizes == [(1, 1)] * 3
+
+
+def test_a_latent_wider_than_the_channels_is_refused():
     values = read_yaml(ROOT / "params.yaml")
-    values["decomposition"]["encoder"] |= encoder
-    with pytest.raises(UserError, match=re.escape(says)):
+    values["decomposition"]["encoder"] |= {"channels": [64, 8], "width": [1, 16]}
+    with pytest.raises(UserError, match="encoder: a width of 16 needs as many channels, and they end with 8"):
         check_params(values)
 
 
