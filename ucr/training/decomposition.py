@@ -178,7 +178,7 @@ def train_rounds(
 
 
 def train_model(params: Params, out: Path) -> None:
-    """Train the model that `params.decomposition` describes on the folders `latents` and `segments`; write it to `out`."""
+    """Train the model of `params.decomposition` on the folders `latents` and `segments`, and write it to `out`."""
     codec = make_codec(params.codec, params.segments.sample_rate)
     training, validation = (
         open_latents("latents", split, codec, params.sources) for split in ("train", "validation")
