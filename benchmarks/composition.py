@@ -38,6 +38,7 @@ from ucr.foundation.errors import command
 from ucr.foundation.files import write_csv
 from ucr.foundation.params import load_params
 from ucr.model.decomposition import load_decomposition
+from ucr.signal.masks import ratio_masks
 from ucr.training.trainer import RUNS
 
 TABLE = Path("reports/composition.csv")
@@ -86,8 +87,7 @@ def masks(folder: Path, mixtures: Tensor) -> Tensor:
     """Each component's share of the magnitudes of mixtures' latents: float32[b, n, bands, frames]."""
     model, _, _ = load_decomposition(folder)
     parts = torch.cat([model.separate(batch, steps=1) for batch in mixtures.split(TOGETHER)])
-    strength = parts.clamp_min(1e-6) ** (MASK_EXPONENT / model.power)
-    return strength / strength.sum(dim=1, keepdim=True)
+    return ratio_masks(parts, MASK_EXPONENT / model.power, axis=1)
 
 
 def correlation(first: Tensor, second: Tensor) -> float:
