@@ -34,6 +34,7 @@ def random_network(name: str, **sizes) -> Callable[[Path, Params], None]:
 TINY_WEIGHTS: dict[str, Callable[[Path, Params], None]] = {
     "ucr": lambda folder, params: tiny_decomposition(folder, params),
     "ucr_masked": lambda folder, params: tiny_decomposition(folder, params),
+    "ucr_composed": lambda folder, params: tiny_decomposition(folder, params),
     "ucr_pretrained": lambda folder, params: tiny_decomposition(folder / params.task, params),
     "ucr_adapted": lambda folder, params: tiny_decomposition(folder / params.task, params),
     "demucs": random_network("demucs", channels=4, depth=2, lstm_layers=1, resample=False),
@@ -45,6 +46,7 @@ TINY_WEIGHTS: dict[str, Callable[[Path, Params], None]] = {
 QUICK_OPTIONS: dict[str, dict] = {
     "ucr": {"steps": 2},
     "ucr_masked": {"steps": 2},
+    "ucr_composed": {"steps": 2},
     "ucr_pretrained": {"steps": 2},
     "ucr_adapted": {"steps": 2},
 }

@@ -154,17 +154,38 @@ class CodecTrainingParams(Section):
 
 
 Size = Annotated[int, Field(gt=0)]
+SizeList = Annotated[list[Size], Field(min_length=1)]
 
 
 class EncoderParams(Section):
     """One encoder a component: convolution channels after the codec's, the last being the component latent's.
 
-    The component latent has one frame for every `pool` frames of the codec's (the paper: 1).
+    A component latent is averaged over every `pool` frames and interpolated back (the paper: 1), and its channels
+    beyond the first `width` are zero (null: none of them). Either is one number for all components, or a list whose
+    last number also holds for the components after it.
     """
 
     channels: list[Size] = Field(min_length=1)
     kernel: Size
-    pool: Size
+    pool: Size | SizeList
+    width: Size | SizeList | None = None
+
+    def latents(self, n_components: int) -> list[tuple[int, int]]:
+        """Every component's (width, pool)."""
+        columns = (_listed(self.width or self.channels[-1]), _listed(self.pool))
+        return [tuple(column[min(i, len(column) - 1)] for column in columns) for i in range(n_components)]
+
+    @model_validator(mode="after")
+    def _latents_are_wide_enough(self) -> EncoderParams:
+        if self.width and max(_listed(self.width)) > self.channels[-1]:
+            raise ValueError(
+                f"a width of {max(_listed(self.width))} needs as many channels, and they end with {self.channels[-1]}"
+            )
+        return self
+
+
+def _listed(value: int | list[int]) -> list[int]:
+    return value if isinstance(value, list) else [value]
 
 
 class UNetParams(Section):
@@ -327,7 +348,10 @@ class ExecutorParams(Section):
 
 
 class Params(Section):
-    """Everything a run depends on beside its data and code; `executor`, on which nothing depends, is in no dump."""
+    """Everything a run depends on beside its data and code; `executor`, on which nothing depends, is in no dump.
+
+    `variants` are further decomposition models, by their names: the differences of each from `decomposition`.
+    """
 
     seed: int = Field(ge=0, lt=2**32)
     sources: list[SourceName] = Field(min_length=2)
@@ -336,6 +360,7 @@ class Params(Section):
     codec: CodecParams
     codec_training: dict[Literal["encodec_mini"], CodecTrainingParams]
     decomposition: DecompositionParams
+    variants: dict[str, dict[str, Any]]
     prior: PriorParams
     supervised: dict[str, SupervisedParams]
     generation: GenerationParams
@@ -380,13 +405,13 @@ class Params(Section):
             raise ValueError("a source is named twice")
         return sources
 
-    @field_validator("methods", "supervised")
+    @field_validator("methods", "supervised", "variants")
     @classmethod
-    def _methods_are_names(cls, methods: dict[str, Any]) -> dict[str, Any]:
-        for name in methods:
+    def _keys_are_names(cls, section: dict[str, Any]) -> dict[str, Any]:
+        for name in section:
             if not IDENTIFIER.fullmatch(name):
-                raise ValueError(f"{name!r} is no name of a method: use letters, digits and _")
-        return methods
+                raise ValueError(f"{name!r} is no name of a file: use letters, digits and _")
+        return section
 
     @field_validator("methods")
     @classmethod

@@ -151,7 +151,9 @@ def check_methods(params: Params) -> None:
     UserError
         As `make_method`, and if what a method needs is there neither now nor after the trainings.
     """
-    trained = {Path("models") / name for name in ("decomposition", "prior", *params.supervised)}
+    trained = {
+        Path("models") / name for name in ("decomposition", *params.variants, "prior", *params.supervised)
+    }
     for name in params.supervised:
         find(name)
     for name, options in params.methods.items():

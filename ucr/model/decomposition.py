@@ -94,6 +94,18 @@ def load_decomposition(folder: str | Path) -> tuple[DecompositionModel, Setting,
     return model, setting, card
 
 
+def narrow(latent: Tensor, width: int, pool: int) -> Tensor:
+    """Let a latent [b, channels, frames] say less: its first `width` channels, at one value for every `pool` frames.
+
+    The other channels are zero. Averages over `pool` frames (fewer at the end) are interpolated linearly.
+    """
+    channels, frames = latent.shape[1:]
+    if pool > 1:
+        slow = functional.avg_pool1d(latent, pool, ceil_mode=True)
+        latent = functional.interpolate(slow, scale_factor=float(pool), mode="linear")[..., :frames]
+    return functional.pad(latent[:, :width], (0, 0, 0, channels - width))
+
+
 class DecompositionModel(nn.Module):
     """n encoders, one shared denoiser and a fixed operator that composes the components' sounds.
 
@@ -129,6 +141,7 @@ class DecompositionModel(nn.Module):
         self.power = power
         self.n_components = n_components
         self.channels = channels
+        self.latent_sizes = params.encoder.latents(n_components)
         self.encoders = nn.ModuleList(Encoder(channels, params.encoder) for _ in range(n_components))
         self.denoiser = UNet(channels, params.encoder.channels[-1], params.denoiser)
         self.additive = params.composition == "magnitude_sum"
@@ -159,14 +172,11 @@ class DecompositionModel(nn.Module):
 
         Returns
         -------
-        float32[b, n, latent_channels, ceil(frames / pool)]
+        float32[b, n, latent_channels, frames]
         """
-        latents = torch.stack([encoder(mixtures) for encoder in self.encoders], dim=1)
-        pool = self.params.encoder.pool
-        if pool == 1:
-            return latents
-        return functional.avg_pool1d(latents.flatten(0, 1), pool, ceil_mode=True).unflatten(
-            0, latents.shape[:2]
+        latents = [encoder(mixtures) for encoder in self.encoders]
+        return torch.stack(
+            [narrow(each, *size) for each, size in zip(latents, self.latent_sizes, strict=True)], dim=1
         )
 
     def denoise(self, noisy: Tensor, alpha: Tensor, latents: Tensor) -> Tensor:

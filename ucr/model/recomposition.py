@@ -123,7 +123,7 @@ class Recomposer:
         float32[count, n_samples]
         """
         n_samples = round(seconds * self.sample_rate)
-        frames = -(-self.codec.n_frames(n_samples) // self.model.params.encoder.pool)
+        frames = self.codec.n_frames(n_samples)
         nothing = torch.zeros(
             count, self.n_components, self.prior.latent_channels, frames, device=self.device
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import fmean
 
 import numpy as np
@@ -9,17 +10,17 @@ import torch
 from torch import Tensor
 from tqdm import trange
 
-from ucr.codecs import Codec
+from ucr.codecs import Codec, make_codec
 from ucr.data.segments import SegmentStore, track_of
 from ucr.foundation.checkpoints import default_device
 from ucr.foundation.params import Params
 from ucr.model.decomposition import DecompositionModel, Setting
 from ucr.training.adaptation import adapted
 from ucr.training.grouping import group
-from ucr.training.latents import LatentStore
+from ucr.training.latents import LatentStore, open_latents
 from ucr.training.remixes import crops, draw_places, remix, remix_consistency
-from ucr.training.results import fit_threads
-from ucr.training.trainer import Job, train
+from ucr.training.results import fit_threads, model_card, save_training
+from ucr.training.trainer import Job, finish, is_first, train
 
 VALIDATION_CROPS = 64
 REMIXED_TOGETHER = 8  # of these, whatever the batch, so that trainings compare
@@ -174,3 +175,20 @@ def train_rounds(
         fit_threads(model)
         history += later(train(jobs[-1], device), history)
     return jobs, history
+
+
+def train_model(params: Params, out: Path) -> None:
+    """Train the model of `params.decomposition` on the folders `latents` and `segments`, and write it to `out`."""
+    codec = make_codec(params.codec, params.segments.sample_rate)
+    training, validation = (
+        open_latents("latents", split, codec, params.sources) for split in ("train", "validation")
+    )
+    setting = make_setting(params, training.meta)
+    segments = SegmentStore("segments", "train")
+    jobs, history = train_rounds(params, setting, training, validation, codec, segments)
+    *earlier, job = jobs
+    what = "decomposition model: encoders and shared denoiser"
+    card = model_card(params, job, history, default_device(), what)
+    save_training(out, job, setting.to_config(), card, history)
+    for each in earlier if is_first() else []:
+        finish(each)

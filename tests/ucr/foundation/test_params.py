@@ -29,7 +29,7 @@ def test_the_default_and_every_preset_are_valid():
         (("sources",), ["drums"], "sources: "),
         (("sources",), ["drums", "Drums"], "sources: a source is named twice"),
         (("sources",), ["drums", "../bass"], "is no source name"),
-        (("methods", "../x"), {"needs": "segments"}, "methods: '../x' is no name of a method"),
+        (("methods", "../x"), {"needs": "segments"}, "methods: '../x' is no name of a file"),
         (("supervised", "../x"), {}, "supervised"),
         (("segments", "sample_rate"), 10**9, "segments.sample_rate: "),
         (("data", "name"), "slakh2100", "slakh2100 needs `path`"),

@@ -1,10 +1,16 @@
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ucr.foundation.params import DecompositionParams, load_params
+from ucr.foundation.errors import UserError
+from ucr.foundation.params import DecompositionParams, check_params, load_params
+from ucr.foundation.schema import read_yaml
 from ucr.model.decomposition import DecompositionModel
+
+ROOT = Path(__file__).resolve().parents[3]
 
 SMALL = {
     "encoder": {"channels": [8, 1], "kernel": 3, "pool": 1},
@@ -95,11 +101,44 @@ def test_the_losses_of_parts_of_a_batch_have_the_mean_of_the_whole():
 
 
 @pytest.mark.parametrize("frames", [12, 13, 18])
-def test_pooled_latents_are_fewer_and_the_components_as_long(frames):
-    model = small_model(encoder={"channels": [8, 1], "kernel": 3, "pool": 4})
+def test_each_component_has_a_latent_of_its_own_width_and_rate(frames):
+    model = small_model(encoder={"channels": [8, 4], "kernel": 3, "pool": [1, 4], "width": [1, 3]})
+    symmetric = small_model(encoder={"channels": [8, 4], "kernel": 3, "pool": 1})
+    symmetric.load_state_dict(model.state_dict())
     mixtures = torch.rand(2, 16, frames)
-    assert model.encode(mixtures).shape == (2, 2, 1, -(-frames // 4))
+    fast, slow = model.encode(mixtures).unbind(1)
+    whole = symmetric.encode(mixtures)
+    assert torch.equal(fast[:, :1], whole[:, 0, :1])
+    assert not fast[:, 1:].any()
+    assert slow[:, :3].any()
+    assert not slow[:, 3:].any()
+    torch.testing.assert_close(slow[:, :3, 4:9].diff(n=2)[..., 2:], torch.zeros(2, 3, 1), atol=1e-6, rtol=0)
+    means = (whole[:, 1, :3, :4].mean(-1), whole[:, 1, :3, 4:8].mean(-1))
+    torch.testing.assert_close(slow[:, :3, 3:5].mean(-1), (means[0] + means[1]) / 2)
     assert model.separate(mixtures, 2).shape == (2, 2, 16, frames)
+
+
+def test_latents_that_are_told_to_keep_everything_are_the_plain_ones():
+    plain = small_model(encoder={"channels": [8, 4], "kernel": 3, "pool": 1})
+    told = small_model(encoder={"channels": [8, 4], "kernel": 3, "pool": [1, 1], "width": 4})
+    mixtures = torch.rand(2, 16, 13)
+    expected = torch.stack([encoder(mixtures) for encoder in plain.encoders], dim=1)
+    assert torch.equal(plain.encode(mixtures), expected)
+    assert torch.equal(told.encode(mixtures), expected)
+    assert torch.equal(told.separate(mixtures, 2), plain.separate(mixtures, 2))
+
+
+def test_the_last_of_the_widths_and_rates_holds_for_the_components_after_it():
+    model = small_model(3, encoder={"channels": [8, 4], "kernel": 3, "pool": [1, 4], "width": [1, 3]})
+    assert model.latent_sizes == [(1, 1), (3, 4), (3, 4)]
+    assert small_model(3).latent_sizes == [(1, 1)] * 3
+
+
+def test_a_latent_wider_than_the_channels_is_refused():
+    values = read_yaml(ROOT / "params.yaml")
+    values["decomposition"]["encoder"] |= {"channels": [64, 8], "width": [1, 16]}
+    with pytest.raises(UserError, match="encoder: a width of 16 needs as many channels, and they end with 8"):
+        check_params(values)
 
 
 def test_the_level_of_a_mixture_only_scales_its_components():

@@ -1,0 +1,16 @@
+"""UCR without a cue: components become sources because their latents differ in rate and width."""
+
+from __future__ import annotations
+
+from baselines._shared.decomposition import PAPER, Decomposition
+from ucr.methods.contract import Meta
+
+META = Meta(
+    name="ucr_composed",
+    kind="unsupervised",
+    paper=PAPER,
+    summary="`ucr` by composition alone, of a fast and narrow and a slow and wide latent: no grouping guides it.",
+    weights="trained",
+    steps=True,
+)
+Method = Decomposition

@@ -1,0 +1,43 @@
+"""The label-free figures of the study of composition alone."""
+
+import pytest
+import torch
+
+from benchmarks import composition
+from tests.helpers import PARAMS
+from ucr.foundation.params import check_params
+from ucr.foundation.schema import merge, read_yaml
+
+
+def test_time_courses_that_are_one_correlate_fully_and_independent_ones_hardly():
+    torch.manual_seed(0)
+    course, other = torch.rand(2, 1, 2000), torch.rand(2, 1, 2000)
+    bands = torch.rand(2, 8, 1)
+    assert composition.correlation(bands * course, 3 * bands * course) == pytest.approx(1, abs=1e-4)
+    assert composition.correlation(bands * course, bands * other) < 0.1
+
+
+def test_consensus_knows_no_order_of_the_components():
+    torch.manual_seed(0)
+    first = torch.rand(3, 1, 8, 20)
+    shares, magnitudes = torch.cat([first, 1 - first], dim=1), torch.rand(3, 8, 20)
+    assert composition.consensus([shares, shares.flip(1)], magnitudes) == pytest.approx([1, 1])
+    strangers = composition.consensus([shares, shares, torch.rand_like(shares)], magnitudes)
+    assert strangers[0] > strangers[2]
+
+
+def test_disjoint_components_overlap_nowhere_and_the_smaller_has_its_share():
+    shares = torch.zeros(1, 2, 4, 6)
+    shares[:, 0, :1], shares[:, 1, 1:] = 1, 1
+    figures = composition.label_free(shares, torch.rand(1, 4, 1).expand(1, 4, 6) + torch.rand(1, 1, 6))
+    assert figures["overlap"] == pytest.approx(0, abs=1e-6)
+    assert figures["likeness"] == pytest.approx(0, abs=1e-6)
+    assert 0 < figures["smaller"] < 0.5
+
+
+@pytest.mark.parametrize("setting", composition.SETTINGS)
+def test_every_setting_makes_parameters(setting):
+    params = check_params(merge(read_yaml(PARAMS), composition.changes(setting)))
+    pairs = params.decomposition.encoder.latents(2)
+    assert "+".join(f"{width}/{pool}" for width, pool in pairs) == setting
+    assert params.decomposition.guided == 0
