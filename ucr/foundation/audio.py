@@ -181,7 +181,7 @@ def _duration(container: av.container.InputContainer, stream: av.AudioStream, ra
     import av
 
     kinds = set(container.format.name.split(","))
-    if "mov" in kinds and stream.duration:
+    if "mov" in kinds and stream.duration and stream.time_base:
         return round(float(stream.duration * stream.time_base) * rate)
     if kinds & {"matroska", "asf"} and container.duration:
         return round(container.duration / av.time_base * rate)

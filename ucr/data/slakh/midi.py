@@ -152,7 +152,7 @@ def _read(data: bytes) -> _Sequence:
     sounding: dict[tuple[int, Channel, int], list[_Played]] = {}
     offs: dict[tuple[int, Channel, int], list[int]] = {}
     metred = False
-    merged = [(tick, i, *event) for i, track in enumerate(tracks) for tick, *event in track]
+    merged = [(tick, i, status, body) for i, track in enumerate(tracks) for tick, status, body in track]
     for tick, track, status, body in sorted(merged, key=lambda event: event[0]):
         if status == META:
             if body[0] == PORT and len(body) > 1:
