@@ -12,6 +12,7 @@ from tests.baselines import helpers
 from tests.baselines.helpers import QUICK_OPTIONS, TINY_WEIGHTS
 from tests.helpers import PARAMS
 from ucr.foundation.params import Params, load_params
+from ucr.methods.checks import Subject
 from ucr.methods.contract import Baseline
 from ucr.methods.registry import find, make_method
 
@@ -48,6 +49,19 @@ def build(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         return methods[name]
 
     return build_once
+
+
+@pytest.fixture(scope="session")
+def subject(build: Callable[[str], Baseline]) -> Callable[[str], Subject]:
+    """A method by its name, and 1.2 s of music to check it with; what it gave is kept for the session."""
+    subjects: dict[str, Subject] = {}
+
+    def subject_once(name: str) -> Subject:
+        if name not in subjects:
+            subjects[name] = Subject(find(name).meta, build(name), helpers.pretend_music(2, 28800), 24000)
+        return subjects[name]
+
+    return subject_once
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import published
+from benchmarks import projects
 from tests.helpers import PARAMS, ROOT
 
 
@@ -12,5 +12,5 @@ def parameters(tmp_path_factory):
     (root / "params.yaml").symlink_to(PARAMS)
     (root / "params").symlink_to(ROOT / "params")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(published, "ROOT", root)
+        patch.setattr(projects, "ROOT", root)
         yield

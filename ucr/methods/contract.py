@@ -9,6 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from ucr.foundation.errors import UserError
+
 Kind = Literal["oracle", "bound", "blind", "unsupervised", "supervised"]
 Weights = Literal["none", "trained", "shipped"]
 
@@ -61,6 +63,10 @@ class Meta:
         return f"{self.name} gives {self.n_sources} sources, not {n_sources}"
 
 
+class NotAvailable(UserError):
+    """What `load` raises where a method lacks something that no stage makes, such as a download: a run goes on."""
+
+
 class Loading:
     """What a method does once before it separates."""
 
@@ -73,6 +79,11 @@ class Loading:
             The path under `methods.NAME.needs` of the parameters.
         sources
             The task's, in its order.
+
+        Raises
+        ------
+        NotAvailable
+            If what it needs can be had neither here nor by the network, or knows none of these sources.
         """
 
 
