@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import check
 from tests.baselines.helpers import pretend_music, random_network
+from ucr.foundation.files import read_audio, write_audio
 from ucr.foundation.params import load_params
 from ucr.methods.checks import CHECKS
 
@@ -160,6 +161,33 @@ def test_a_setting_without_a_value_is_a_usage_error(run):
     code, _, said = run("hpss", "--set", "window")
     assert code == 2
     assert "'window' is no OPTION=VALUE" in said
+
+
+def test_a_method_elsewhere_separates_a_song(project, tmp_path):
+    folder = project()
+    path = write(folder / "elsewhere", "mine", "return estimates * np.float32([[1.5], [0.5]])")
+    mixture = pretend_music(2, 24000).mean(axis=0)
+    write_audio(folder / "song.wav", mixture, 24000)
+    command = [
+        sys.executable,
+        "-m",
+        "ucr",
+        "separate",
+        "song.wav",
+        "-o",
+        "stems",
+        "--method",
+        path,
+        "--no-mask",
+    ]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for i, gain in enumerate([1.5, 0.5]):
+        audio, rate = read_audio(folder / "stems" / "song" / f"component_{i}.wav")
+        assert rate == 24000
+        assert np.std(audio[0]) / np.std(mixture) == pytest.approx(
+            gain / 2, rel=0.01
+        )  # stems add up to the song
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import numpy as np
 from ucr.foundation.errors import UserError
 
 Kind = Literal["oracle", "bound", "blind", "unsupervised", "supervised"]
-Weights = Literal["none", "trained", "shipped"]
+Weights = Literal["none", "trained", "shipped", "published"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Meta:
         Of its code: this project's, and that of a package that does its work.
     weights
         `none`; `trained`: a folder of weights that a training made, for one task; `shipped`: a folder of such
-        folders by their tasks, as `ucr/weights`.
+        folders by their tasks, as `ucr/weights`; `published`: others' weights, which it downloads itself.
     n_sources
         How many sources it can give; None: any number. With weights their own number counts.
     steps
