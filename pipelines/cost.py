@@ -42,7 +42,7 @@ def measure(name: str, params: Params) -> dict:
             return np.stack([work.method.separate(mixture, rate, true) for mixture, true in calls])
         return work.method.separate_batch(mixtures, rate, n_sources)
 
-    result: dict = {"method": name, "kind": work.meta.kind, "failed": work.meta.inapplicable(n_sources)}
+    result: dict = {"method": name, "kind": work.meta.kind, "failed": work.absence[1]}
     if result["failed"]:
         return result
     try:

@@ -58,12 +58,12 @@ def separate(name: str, params: Params) -> None:
     sources, rate = list(work.store.sources), work.store.sample_rate
     labels = sources if work.meta.labelled else [f"component_{i}" for i in range(len(sources))]
     rows, first_failure = [], ""
-    inapplicable = work.meta.inapplicable(len(sources))
-    results = outcomes(name, params, work) if not inapplicable else ()
+    absence, why = work.absence
+    results = outcomes(name, params, work) if not absence else ()
     with replacing(OUT / name) as folder:
         folder.mkdir()
-        if inapplicable:
-            rows = [(segment, "not applicable", inapplicable, np.nan, 1) for segment in work.store.names]
+        if absence:
+            rows = [(segment, absence, why, np.nan, 1) for segment in work.store.names]
         for outcome in tqdm(results, f"separating {name}", len(work.store), unit="segment"):
             status = "failed" if outcome.estimates is None else "ok"
             rows.append((outcome.segment, status, outcome.reason, outcome.seconds, outcome.batch))
@@ -84,8 +84,8 @@ def separate(name: str, params: Params) -> None:
             "provenance": {"code": code_version(), "libraries": libraries(), "machine": machine()},
         }
         write_json(folder / "method.json", card)
-    if inapplicable:
-        logging.warning(f"not applicable: {inapplicable}")
+    if absence:
+        logging.warning(f"{absence}: {why}")
     failed = timing[timing.status == "failed"]
     if len(failed):
         logging.warning(

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from tests.baselines import helpers
-from tests.baselines.helpers import QUICK_OPTIONS, TINY_WEIGHTS
+from tests.baselines.helpers import PUBLISHED, QUICK_OPTIONS, TINY_WEIGHTS
 from tests.helpers import PARAMS
 from ucr.foundation.params import Params, load_params
+from ucr.methods.checks import Subject
 from ucr.methods.contract import Baseline
 from ucr.methods.registry import find, make_method
 
@@ -34,8 +35,10 @@ def build(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     def build_once(name: str) -> Baseline:
         if name in methods:
             return methods[name]
-        needs = tmp_path_factory.mktemp(name)
-        if find(name).meta.weights != "none":
+        needs, options = tmp_path_factory.mktemp(name), QUICK_OPTIONS.get(name, {})
+        if (weights := find(name).meta.weights) == "published":
+            options = {"weights": PUBLISHED[name](needs)}
+        elif weights != "none":
             if name not in TINY_WEIGHTS:
                 pytest.skip(
                     f"no tiny weights for {name}: add them to TINY_WEIGHTS in tests/baselines/helpers.py"
@@ -43,11 +46,24 @@ def build(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             TINY_WEIGHTS[name](needs, params)
         if name == "codec_oracle":
             helpers.describe_codec(needs, params)
-        methods[name] = make_method(name, QUICK_OPTIONS.get(name, {}))[1]
+        methods[name] = make_method(name, options)[1]
         methods[name].load(needs, params.sources)
         return methods[name]
 
     return build_once
+
+
+@pytest.fixture(scope="session")
+def subject(build: Callable[[str], Baseline]) -> Callable[[str], Subject]:
+    """A method by its name, and 1.2 s of music to check it with; what it gave is kept for the session."""
+    subjects: dict[str, Subject] = {}
+
+    def subject_once(name: str) -> Subject:
+        if name not in subjects:
+            subjects[name] = Subject(find(name).meta, build(name), helpers.pretend_music(2, 28800), 24000)
+        return subjects[name]
+
+    return subject_once
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
+from baselines._shared.pretrained import SOURCES
 from ucr.codecs import make_codec
+from ucr.codecs.torchaudio import torchaudio_or_an_empty_module
 from ucr.foundation.checkpoints import save_model
 from ucr.foundation.files import write_json
 from ucr.foundation.params import Params
@@ -40,6 +46,42 @@ TINY_WEIGHTS: dict[str, Callable[[Path, Params], None]] = {
     "demucs": random_network("demucs", channels=4, depth=2, lstm_layers=1, resample=False),
     "htdemucs": random_network("htdemucs", channels=8, nfft=2048, t_layers=1, t_heads=2, bottom_channels=8),
     "conv_tasnet": random_network("conv_tasnet", N=16, L=32, B=8, H=16, Sc=8, P=3, X=2, R=1),
+}
+
+
+def published_htdemucs(folder: Path, **sizes) -> str:
+    """Random weights of HTDemucs in a file as demucs publishes them; the file's path."""
+    from demucs.htdemucs import HTDemucs
+
+    torch.manual_seed(0)
+    network = HTDemucs(list(SOURCES), segment=Fraction(39, 5), **sizes)
+    segment = {"_type": "fraction", "numerator": 39, "denominator": 5}
+    described = {
+        "klass": "demucs.htdemucs.HTDemucs",
+        "args": "[]",
+        "kwargs": json.dumps({"sources": list(SOURCES), "segment": segment, **sizes}),
+    }
+    state = {name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(state, folder / "955717e8.safetensors", metadata=described)
+    return str(folder / "955717e8.safetensors")
+
+
+def published_openunmix(folder: Path) -> str:
+    """Random weights of Open-Unmix in files as its authors publish them; the folder's path."""
+    with torchaudio_or_an_empty_module():
+        from openunmix.model import OpenUnmix
+
+    torch.manual_seed(0)
+    for source in SOURCES:
+        state = OpenUnmix(2049, 2, 512, max_bin=1487).state_dict()
+        torch.save({**state, "stft.window": torch.hann_window(4096)}, folder / f"{source}-00000000.pth")
+    return str(folder)
+
+
+# The same for methods with weights that others published: name -> function(folder) -> their option `weights`.
+PUBLISHED: dict[str, Callable[[Path], str]] = {
+    "htdemucs_pretrained": partial(published_htdemucs, channels=8, t_layers=1, t_heads=2, bottom_channels=16),
+    "openunmix_pretrained": published_openunmix,
 }
 
 # Options that make a method quick enough to test; `{}` elsewhere.

@@ -60,11 +60,11 @@ def project(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "baselines", tmp_path / "baselines", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "baselines" / "faulty.py").write_text(FAULTY)
     values = yaml.safe_load(PARAMS.read_text())
-    names = ("mixture", "irm", "faulty", "ghost", "broken")
-    values["methods"] = {name: {"code": f"baselines/{name}.py", "needs": "segments"} for name in names}
-    values["methods"]["conv_tasnet"] = {
-        "code": "baselines/conv_tasnet.py",
-        "needs": "models/conv_tasnet",
+    needs = dict.fromkeys(("mixture", "irm", "faulty", "ghost", "broken"), "segments") | {
+        "conv_tasnet": "models/conv_tasnet"
+    }
+    values["methods"] = {
+        name: {"code": f"baselines/{name}.py", "needs": each} for name, each in needs.items()
     }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     writer = SegmentWriter(tmp_path / "runs")
@@ -226,6 +226,61 @@ def test_other_sources_than_the_segments_are_refused(project, monkeypatch):
         open_run("mixture", params)
 
 
+ELSEWHERE = """
+import numpy as np
+from ucr.methods.contract import Baseline, Meta, NotAvailable
+
+META = Meta(name="mine", kind="blind", paper="None", summary="A method outside of the project")
+
+
+class Method(Baseline):
+    def __init__(self, there: bool = True):
+        self.there = there
+
+    def load(self, weights, sources):
+        if not self.there:
+            raise NotAvailable("its server does not answer")
+
+    def separate(self, mixture, sample_rate, n_sources):
+        return np.stack([mixture * np.float32(0.5 + i) for i in range(n_sources)])
+"""
+
+
+def add_mine(project: Path, **options) -> None:
+    """A method outside of the project's folder, in its parameters."""
+    path = project / "elsewhere" / "mine.py"
+    path.parent.mkdir()
+    path.write_text(ELSEWHERE)
+    values = yaml.safe_load((project / "params.yaml").read_text())
+    values["methods"]["mine"] = {"code": "elsewhere/mine.py", "needs": "segments", **options}
+    (project / "params.yaml").write_text(yaml.safe_dump(values))
+
+
+def test_a_method_of_another_folder(project):
+    add_mine(project)
+    done = separate(project, "mine")
+    assert done.returncode == 0, done.stderr
+    audio, _ = read_audio(project / "estimates/mine/Track00001_2/component_1.wav")
+    mixture = SegmentStore(project / "segments", "test")[2].mixture
+    np.testing.assert_allclose(audio[0], 1.5 * mixture, atol=1e-4)
+
+
+def test_a_method_that_is_not_available_has_rows_that_say_why(project):
+    add_mine(project, there=False)
+    done = separate(project, "mine")
+    assert done.returncode == 0, done.stderr
+    assert "not available: its server does not answer" in done.stderr
+    timing = pd.read_csv(project / "estimates/mine/timing.csv", keep_default_na=False)
+    assert set(timing.status) == {"not available"}
+    assert set(timing.reason) == {"its server does not answer"}
+    assert len(timing) == COUNT
+    assert not list(project.glob("estimates/mine/*/*.wav"))
+    command = [sys.executable, "-m", "pipelines.cost", "mine"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert read_json(project / "costs/mine.json")["failed"] == "its server does not answer"
+
+
 class Batched(Baseline):
     """Notes the size of each batch; fails where a mixture is as loud as `bad`."""
 
@@ -234,7 +289,7 @@ class Batched(Baseline):
     def __init__(self, bad: float = 9.0):
         self.bad, self.sizes = bad, []
 
-    def separate(self, mixture, sample_rate, n_sources, references=None):
+    def separate(self, mixture, sample_rate, n_sources):
         raise AssertionError("batches are separated by separate_batch")
 
     def separate_batch(self, mixtures, sample_rate, n_sources):

@@ -173,9 +173,7 @@ class EncoderParams(Section):
     def latents(self, n_components: int) -> list[tuple[int, int]]:
         """Every component's (width, pool)."""
         widths, pools = _listed(self.width or self.channels[-1]), _listed(self.pool)
-        return [
-            (widths[min(i, len(widths) - 1)], pools[min(i, len(pools) - 1)]) for i in range(n_components)
-        ]
+        return [(widths[min(i, len(widths) - 1)], pools[min(i, len(pools) - 1)]) for i in range(n_components)]
 
     @model_validator(mode="after")
     def _latents_are_wide_enough(self) -> EncoderParams:

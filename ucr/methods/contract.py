@@ -9,8 +9,10 @@ from typing import Literal
 
 import numpy as np
 
+from ucr.foundation.errors import UserError
+
 Kind = Literal["oracle", "bound", "blind", "unsupervised", "supervised"]
-Weights = Literal["none", "trained", "shipped"]
+Weights = Literal["none", "trained", "shipped", "published"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Meta:
         Of its code: this project's, and that of a package that does its work.
     weights
         `none`; `trained`: a folder of weights that a training made, for one task; `shipped`: a folder of such
-        folders by their tasks, as `ucr/weights`.
+        folders by their tasks, as `ucr/weights`; `published`: others' weights, which it downloads itself.
     n_sources
         How many sources it can give; None: any number. With weights their own number counts.
     steps
@@ -61,6 +63,10 @@ class Meta:
         return f"{self.name} gives {self.n_sources} sources, not {n_sources}"
 
 
+class NotAvailable(UserError):
+    """What `load` raises where a method lacks something that no stage makes, such as a download: a run goes on."""
+
+
 class Loading:
     """What a method does once before it separates."""
 
@@ -73,6 +79,11 @@ class Loading:
             The path under `methods.NAME.needs` of the parameters.
         sources
             The task's, in its order.
+
+        Raises
+        ------
+        NotAvailable
+            If what it needs can be had neither here nor by the network, or knows none of these sources.
         """
 
 

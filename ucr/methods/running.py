@@ -13,8 +13,8 @@ import numpy as np
 from ucr.data.segments import Segment, SegmentStore
 from ucr.foundation.errors import UserError
 from ucr.foundation.params import Params
-from ucr.methods.contract import Baseline, Meta, Oracle, check_estimates
-from ucr.methods.registry import load_method
+from ucr.methods.contract import Baseline, Meta, NotAvailable, Oracle, check_estimates
+from ucr.methods.registry import load_method, make_method
 
 SEGMENTS = Path("segments")
 BATCH = 8  # of a method that separates batches and has no `batch_size` of its own
@@ -35,11 +35,19 @@ class Outcome:
 
 @dataclass(frozen=True)
 class MethodRun:
-    """A loaded method and the segments that it shall separate."""
+    """A loaded method and the segments that it shall separate; `lacks` says why it could not be loaded."""
 
     meta: Meta
     method: Baseline | Oracle
     store: SegmentStore
+    lacks: str = ""
+
+    @property
+    def absence(self) -> tuple[str, str]:
+        """`not applicable` or `not available`, and the reason; empty if the method can be run."""
+        if reason := self.meta.inapplicable(len(self.store.sources)):
+            return "not applicable", reason
+        return ("not available", self.lacks) if self.lacks else ("", "")
 
     @property
     def batched(self) -> bool:
@@ -107,7 +115,7 @@ class MethodRun:
 
 
 def open_run(name: str, params: Params) -> MethodRun:
-    """Build and load the method called `name`, and open the test segments.
+    """Build and load the method called `name`, if it is available, and open the test segments.
 
     Raises
     ------
@@ -118,4 +126,7 @@ def open_run(name: str, params: Params) -> MethodRun:
     if list(store.sources) != params.sources:
         holds, asks = ", ".join(store.sources), ", ".join(params.sources)
         raise UserError(f"{SEGMENTS} holds {holds} but params.yaml asks for {asks}: run `dvc repro segments`")
-    return MethodRun(*load_method(name, params), store)
+    try:
+        return MethodRun(*load_method(name, params), store)
+    except NotAvailable as error:
+        return MethodRun(*make_method(name, params.methods[name]), store, str(error))

@@ -154,12 +154,12 @@ def load_separator(
     meta = find(method).meta
     if meta.kind == "oracle":
         raise UserError(f"{method} is an oracle, which needs the true sources: choose another method")
-    learned = meta.weights != "none"
+    learned = meta.weights in ("trained", "shipped")
     card: dict = {}
-    options: dict = {"device": device} if learned else {}
+    options: dict = {} if meta.weights == "none" else {"device": device}
     if not learned and weights:
-        raise UserError(f"{method} learns nothing and takes no weights: leave them out")
-    if not learned and device not in (None, "cpu"):
+        raise UserError(f"{method} takes no weights: leave them out")
+    if meta.weights == "none" and device not in (None, "cpu"):
         raise UserError(f"{method} runs on the CPU: leave out the device")
     if steps is not None and not meta.steps:
         raise UserError(f"{method} samples nothing and takes no steps: leave them out")
@@ -182,11 +182,10 @@ def load_separator(
         raise UserError(f"{reason}: choose another method or task")
     loaded = make_method(method, options)[1]
     assert isinstance(loaded, Baseline)
-    if learned:
-        folder = Path(weights or "")
-        loaded.load(folder.parent if meta.weights == "shipped" else folder, sources)
-        if task and sorted(_names_of(task)) != sorted(sources):
-            raise UserError(f"{weights} separates {'+'.join(sources)}, not {task}: leave out the task")
+    folder = Path(weights or "")
+    loaded.load(folder.parent if meta.weights == "shipped" else folder, sources)
+    if learned and task and sorted(_names_of(task)) != sorted(sources):
+        raise UserError(f"{weights} separates {'+'.join(sources)}, not {task}: leave out the task")
 
     def separate(mixture: np.ndarray) -> np.ndarray:
         try:

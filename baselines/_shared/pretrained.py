@@ -1,0 +1,124 @@
+"""What methods with published weights of four-source models share: their files, their rate, their stereo."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import requests
+import soxr
+import torch
+from torch import Tensor
+
+from ucr.foundation.files import replacing
+from ucr.foundation.hashes import file_hash
+from ucr.methods.contract import NotAvailable
+from ucr.methods.trained import Trained
+
+SOURCES = ("drums", "bass", "other", "vocals")  # MUSDB18's
+TIMEOUT = (5, 30)  # seconds until a connection is made, and without a byte on it
+
+
+class Pretrained(Trained):
+    """A model of stereo music at 44.1 kHz, trained elsewhere on the four sources of MUSDB18.
+
+    A mixture is resampled to its rate and given to both channels; an estimate is the mean of both, resampled back, on
+    the scale of the sources. A source that the model does not know is its `other`.
+
+    Parameters
+    ----------
+    weights
+        File or folder with the published weights; None downloads them once.
+    batch_size, device
+        As for `Trained`.
+    """
+
+    sample_rate = 44100
+
+    def __init__(self, weights: str | None = None, batch_size: int = 8, device: str | None = None):
+        super().__init__(batch_size, device)
+        self.weights = None if weights is None else Path(weights)
+
+    @abstractmethod
+    def open_model(self) -> torch.nn.Module:
+        """The model with its weights."""
+
+    @abstractmethod
+    def stems(self, mixtures: Tensor) -> Tensor:
+        """float32[batch, 2, n_samples] -> float32[batch, 4, 2, n_samples], which add up to it, as `names` says."""
+
+    @property
+    @abstractmethod
+    def names(self) -> Sequence[str]:
+        """The model's sources in the order of its estimates."""
+
+    def load(self, weights: Path, sources: list[str]) -> None:
+        """Load the published weights; nothing under `weights` is read.
+
+        Raises
+        ------
+        NotAvailable
+            If they can be had neither from a file nor by the network, or tell these sources not apart.
+        UserError
+            If the file that the user names is missing or damaged.
+        """
+        wanted = [source if source in SOURCES else "other" for source in sources]
+        if wanted.count("other") > 1:
+            unknown = [source for source, name in zip(sources, wanted, strict=True) if name == "other"]
+            raise NotAvailable(
+                f"the model does not tell {' from '.join(unknown)}, all of which are its other"
+            )
+        self.model = self.open_model().to(self.device).eval()
+        self.places, self.n_sources = [list(self.names).index(name) for name in wanted], len(sources)
+
+    def estimate(self, mixtures: Tensor) -> Tensor:
+        """See `Trained.estimate`."""
+        stems = self.stems(mixtures[:, None].expand(-1, 2, -1).contiguous())
+        return self.n_sources * stems[:, self.places].mean(dim=2)
+
+    def separate_batch(self, mixtures: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
+        """See `Baseline.separate_batch`."""
+        faster = _resampled(mixtures, sample_rate, self.sample_rate)
+        estimates = super().separate_batch(faster, self.sample_rate, n_sources)
+        slower = _resampled(estimates.reshape(-1, faster.shape[1]), self.sample_rate, sample_rate)
+        n_samples = mixtures.shape[1]
+        fitted = np.pad(slower, ((0, 0), (0, max(0, n_samples - slower.shape[1]))))[:, :n_samples]
+        return fitted.reshape(len(mixtures), n_sources, n_samples)
+
+
+def _resampled(audio: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
+    return audio if rate == new_rate else np.ascontiguousarray(soxr.resample(audio.T, rate, new_rate).T)
+
+
+def download(url: str, sha256: str = "") -> Path:
+    """Fetch a file once, whole or not at all, into PyTorch's cache of checkpoints (`TORCH_HOME`).
+
+    Parameters
+    ----------
+    url
+        Of the file.
+    sha256
+        What its checksum begins with; empty if the publisher gives none.
+
+    Raises
+    ------
+    NotAvailable
+        If it does not arrive, or is another file.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if path.is_file():
+        return path
+    remedy = "give `weights` a file that you have, or try again with a connection"
+    try:
+        with replacing(path) as temporary:
+            with requests.get(url, stream=True, timeout=TIMEOUT) as answer, temporary.open("wb") as file:
+                answer.raise_for_status()
+                for chunk in answer.iter_content(1 << 20):
+                    file.write(chunk)
+            if not file_hash(temporary).startswith(sha256):
+                raise NotAvailable(f"{url} is not the file that was published: {remedy}")
+    except requests.RequestException as error:
+        raise NotAvailable(f"{url} can't be downloaded ({type(error).__name__}): {remedy}") from None
+    return path
