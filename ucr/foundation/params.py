@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, field_validator, model_validator
 
 from ucr.foundation.schema import Section, checked, read_yaml
 
@@ -207,12 +207,16 @@ class IadbParams(Section):
 
 class GroupingParams(Section):
     """Where the spectra of sounds that are not percussive cluster: `within` each `song` or a whole `split`, by timbre
-    alone or, with `height`, by how high they lie too. A parameter of the study alone (`benchmarks/ablation.yaml`):
-    `cues`, which tell percussive sounds from others: median `filters`, `clusters` of spectra or the mean of `both`."""
+    alone or, with `spectral_centroid` (`height` in older weights), by that too. A parameter of the study alone
+    (`benchmarks/ablation.yaml`): `cues`, which tell percussive sounds from others: median `filters`, `clusters` of
+    spectra or the mean of `both`.
+    """
 
     cues: Literal["filters", "clusters", "both"] = "both"
     within: Literal["song", "split"] = "song"
-    height: bool = True
+    spectral_centroid: bool = Field(
+        default=True, validation_alias=AliasChoices("spectral_centroid", "height")
+    )
 
 
 class DecompositionParams(Section):

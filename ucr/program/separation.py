@@ -146,11 +146,10 @@ def load_separator(
         raise UserError(f"{reason}: choose another method or task")
     loaded = make_method(method, options)[1]
     assert isinstance(loaded, Baseline)
-    if learned:
-        folder = Path(weights or "")
-        loaded.load(folder.parent if meta.weights == "shipped" else folder, sources)
-        if task and sorted(_names_of(task)) != sorted(sources):
-            raise UserError(f"{weights} separates {'+'.join(sources)}, not {task}: leave out the task")
+    folder = Path(weights or "")
+    loaded.load(folder.parent if meta.weights == "shipped" else folder, sources)
+    if learned and task and sorted(_names_of(task)) != sorted(sources):
+        raise UserError(f"{weights} separates {'+'.join(sources)}, not {task}: leave out the task")
 
     def separate(mixture: np.ndarray) -> np.ndarray:
         try:
