@@ -90,7 +90,9 @@ class CodecParams(Section):
 class OptimParams(Section):
     """One training: the same keys for every trained part.
 
-    It lasts `steps` steps, or `epochs` times the training split; one of the two is given. A step takes
+    It lasts `steps` steps, or `epochs` times the training split; one of the two is given. With `patience` it ends
+    sooner, after so many validations without a new least `validation_loss` (0: never), and the averaged weights of the
+    least one are kept; the rate is constant then, since nobody knows when it should have fallen. A step takes
     `batch` crops of `crop` latent frames, in `accumulate` parts one after the other where memory is short,
     on all processes together; `warmup` steps of linear rise to `lr`; `clip` is
     the largest gradient norm (0: none); `ema` the decay of the averaged weights that are shipped (0:
@@ -108,6 +110,7 @@ class OptimParams(Section):
     clip: float = Field(ge=0)
     ema: float = Field(ge=0, lt=1)
     validate_every: int = Field(gt=0)
+    patience: int = Field(default=0, ge=0)
     schedule: Literal["constant", "cosine"]
 
     @model_validator(mode="after")
@@ -119,7 +122,15 @@ class OptimParams(Section):
     @model_validator(mode="after")
     def _parts_are_even(self) -> OptimParams:
         if self.batch % self.accumulate:
-            raise ValueError(f"a batch of {self.batch} has no {self.accumulate} even parts: mend accumulate")
+            raise ValueError(f"a batch of {self.batch} has no {self.accumulate} even parts: fix accumulate")
+        return self
+
+    @model_validator(mode="after")
+    def _patience_fits(self) -> OptimParams:
+        if self.patience and self.schedule == "cosine":
+            raise ValueError(
+                "patience may end a training before a cosine's rate has fallen: set schedule to constant"
+            )
         return self
 
     def total_steps(self, items: int) -> int:
