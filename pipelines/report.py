@@ -35,7 +35,7 @@ def make_report(root: Path, params: Params) -> Path:
     from eval.report.results import read_results
 
     codec = [Path(TRAINED_CODEC).name] if params.codec_training else []
-    results = read_results(root, [*codec, "decomposition", "prior", *params.supervised])
+    results = read_results(root, [*codec, "decomposition", "prior", *params.supervised, *params.unsupervised])
     figures, page = root / "reports" / "figures", root / "reports" / "index.html"
     with replacing(figures) as folder:
         folder.mkdir()

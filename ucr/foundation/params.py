@@ -278,8 +278,9 @@ class PriorParams(Section):
     optim: OptimParams
 
 
-class SupervisedParams(Section):
-    """A supervised baseline: keywords of its network, and its training, whose `crop` is in samples."""
+class NetworkParams(Section):
+    """A trained baseline: keywords of its network, and its training, whose `crop` is in samples (that of `bootstrap`,
+    which works on latents, in frames)."""
 
     network: dict[str, Any]
     optim: OptimParams
@@ -350,7 +351,8 @@ class Params(Section):
     codec_training: dict[Literal["encodec_mini"], CodecTrainingParams]
     decomposition: DecompositionParams
     prior: PriorParams
-    supervised: dict[str, SupervisedParams]
+    supervised: dict[str, NetworkParams]
+    unsupervised: dict[Literal["bootstrap", "mixit"], NetworkParams]
     generation: GenerationParams
     scores: ScoreParams
     cost: CostParams
@@ -383,6 +385,15 @@ class Params(Section):
             raise ValueError(
                 f"decomposition.composition: magnitude_sum needs non-negative latents, which {self.codec.name} "
                 "has not: use mean"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pseudo_labels_fit(self) -> Params:
+        if "bootstrap" in self.unsupervised and self.codec.name != "mel":
+            raise ValueError(
+                f"unsupervised.bootstrap: pseudo-labels are magnitudes, which {self.codec.name} has none of: take it "
+                "out there and under methods"
             )
         return self
 
