@@ -28,7 +28,7 @@ def main() -> None:
     params = load_params()
     if name not in params.unsupervised:
         raise UserError(
-            f"params.yaml: unsupervised lacks {name!r}: add it, or choose {', '.join(params.unsupervised) or 'none'}"
+            f"params.yaml: unsupervised lacks {name!r}: add it, or choose {', '.join(params.unsupervised)}"
         )
     method: Any = find(name).method
     if name == mixit.NAME:

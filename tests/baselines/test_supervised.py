@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from baselines._shared.conv_tasnet import ConvTasNet
 from baselines._shared.supervised import in_chunks
-from baselines.conv_tasnet import ConvTasNet
 from tests.helpers import ROOT
 from ucr.foundation.errors import UserError
 from ucr.foundation.schema import read_yaml
@@ -128,11 +128,11 @@ def test_weights_of_another_method_or_task_are_refused(params, tmp_path):
     config = {"method": "conv_tasnet", "sources": ["bass", "piano"], "sample_rate": 24000, "network": {}}
     save_model(tmp_path, network, config, {})
     with pytest.raises(UserError, match=r"separates bass\+piano, not drums\+bass"):
-        make_method("conv_tasnet", {})[1].load(tmp_path, params)
+        make_method("conv_tasnet", {})[1].load(tmp_path, params.sources)
     with pytest.raises(UserError, match="holds no weights of demucs"):
-        make_method("demucs", {})[1].load(tmp_path, params)
+        make_method("demucs", {})[1].load(tmp_path, params.sources)
     with pytest.raises(UserError, match="does not exist"):
-        make_method("demucs", {})[1].load(tmp_path / "absent", params)
+        make_method("demucs", {})[1].load(tmp_path / "absent", params.sources)
 
 
 def test_other_rates_are_refused(build):
