@@ -9,9 +9,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from baselines._shared.pretrained import Pretrained, download
 from ucr.foundation.errors import UserError
 from ucr.methods.contract import Meta
+
+from ._shared.pretrained import Pretrained, download
 
 META = Meta(
     name="htdemucs_pretrained",

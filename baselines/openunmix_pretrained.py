@@ -7,11 +7,12 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from baselines._shared.pretrained import SOURCES, Pretrained, download
 from ucr.codecs.torchaudio import torchaudio_or_an_empty_module
 from ucr.foundation.checkpoints import fill, read_weights
 from ucr.foundation.errors import UserError
 from ucr.methods.contract import Meta
+
+from ._shared.pretrained import SOURCES, Pretrained, download
 
 META = Meta(
     name="openunmix_pretrained",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from baselines._shared.decomposition import PAPER, Decomposition
 from ucr.methods.contract import Meta
+
+from ._shared.decomposition import PAPER, Decomposition
 
 META = Meta(
     name="ucr_composed",

@@ -77,7 +77,7 @@ def _trained(needs: str) -> str:
     """When a method that needs this was trained, as `eval.tables.Method` says it."""
     if needs.startswith("models/"):
         return "run"
-    return "none" if needs == "segments" else "long"
+    return "none" if needs in ("segments", "latents") else "long"
 
 
 def _existing(path: Path, stage: str) -> Path:

@@ -1,4 +1,4 @@
-"""What the supervised baselines share: loading weights, and separating music of any length."""
+"""What trained baselines share: loading weights, and separating waveforms of any length."""
 
 from __future__ import annotations
 
@@ -18,10 +18,27 @@ from ucr.signal.overlap import joined, windows
 OVERLAP = 0.25  # of a chunk, as in Demucs
 
 
-class Supervised(Trained):
-    """A network from mixtures to labelled sources, trained by `ucr.training.supervised`.
+def open_weights(weights: Path, name: str, sources: list[str]) -> tuple[dict[str, Tensor], dict, Separation]:
+    """Read the folder of weights of the method called `name`: tensors, configuration, and sources and rate.
 
-    A subclass gives the network and what is minimised.
+    Raises
+    ------
+    UserError
+        If they are missing, damaged, of another method or for other sources.
+    """
+    tensors, config, _ = load_model(weights)
+    if config.get("method") != name:
+        raise UserError(f"{weights} holds no weights of {name}: fix methods.{name}.needs")
+    described = checked(Separation, config, weights, "train it again")
+    if described.sources != sources:
+        raise UserError(
+            f"{weights} separates {'+'.join(described.sources)}, not {'+'.join(sources)}: train it again"
+        )
+    return tensors, config, described
+
+
+class WaveformNetwork(Trained):
+    """A network from mixtures to sources, on waveforms.
 
     Parameters
     ----------
@@ -42,30 +59,12 @@ class Supervised(Trained):
     @staticmethod
     @abstractmethod
     def make_network(n_sources: int, sample_rate: int, **sizes) -> nn.Module:
-        """Build the network, float32[batch, n_samples] -> float32[batch, n_sources, n_samples], for any length."""
-
-    @staticmethod
-    @abstractmethod
-    def loss(estimates: Tensor, sources: Tensor) -> Tensor:
-        """Compare float32[batch, n_sources, n_samples] with the true sources: a scalar to be minimised."""
+        """Build the network, float32[batch, n_samples] -> float32[batch, n_outputs, n_samples], for any length."""
 
     def load(self, weights: Path, sources: list[str]) -> None:
-        """Load the weights in a folder.
-
-        Raises
-        ------
-        UserError
-            If they are missing, damaged, of another method or for other sources.
-        """
-        tensors, config, _ = load_model(weights)
+        """Load the weights in a folder; a `UserError` if they are not this method's for these sources."""
         name = type(self).__module__.rpartition(".")[2]
-        if config.get("method") != name:
-            raise UserError(f"{weights} holds no weights of {name}: fix methods.{name}.needs")
-        described = checked(Separation, config, weights, "train it again")
-        if described.sources != sources:
-            raise UserError(
-                f"{weights} separates {'+'.join(described.sources)}, not {'+'.join(sources)}: train it again"
-            )
+        tensors, config, described = open_weights(weights, name, sources)
         self.n_sources, self.sample_rate = len(described.sources), described.sample_rate
         try:
             self.network = self.make_network(self.n_sources, self.sample_rate, **config["network"])
@@ -78,6 +77,15 @@ class Supervised(Trained):
     def estimate(self, mixtures: Tensor) -> Tensor:
         """See `Trained.estimate`."""
         return in_chunks(self.network, mixtures, round(self.chunk_seconds * self.sample_rate))
+
+
+class Supervised(WaveformNetwork):
+    """A network that gives labelled sources, trained by `ucr.training.supervised` on remixed true sources."""
+
+    @staticmethod
+    @abstractmethod
+    def loss(estimates: Tensor, sources: Tensor) -> Tensor:
+        """Compare float32[batch, n_sources, n_samples] with the true sources: a scalar to be minimised."""
 
 
 def in_chunks(network: nn.Module, mixtures: Tensor, chunk: int) -> Tensor:

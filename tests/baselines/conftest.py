@@ -44,7 +44,7 @@ def build(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Callable[
                     f"no tiny weights for {name}: add them to TINY_WEIGHTS in tests/baselines/helpers.py"
                 )
             TINY_WEIGHTS[name](needs, params)
-        if name == "codec_oracle":
+        if name in ("codec_oracle", "grouping", "grouping_adapted"):
             helpers.describe_codec(needs, params)
         methods[name] = make_method(name, options)[1]
         methods[name].load(needs, params.sources)

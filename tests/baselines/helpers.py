@@ -46,6 +46,8 @@ TINY_WEIGHTS: dict[str, Callable[[Path, Params], None]] = {
     "demucs": random_network("demucs", channels=4, depth=2, lstm_layers=1, resample=False),
     "htdemucs": random_network("htdemucs", channels=8, nfft=2048, t_layers=1, t_heads=2, bottom_channels=8),
     "conv_tasnet": random_network("conv_tasnet", N=16, L=32, B=8, H=16, Sc=8, P=3, X=2, R=1),
+    "mixit": random_network("mixit", N=16, L=32, B=8, H=16, Sc=8, P=3, X=2, R=1),
+    "bootstrap": lambda folder, params: tiny_bootstrap(folder, params),
 }
 
 
@@ -132,6 +134,17 @@ def tiny_decomposition(folder: Path, params: Params) -> None:
     )
     torch.manual_seed(0)
     save_model(folder, setting.build(), setting.to_config(), {"what": "random weights"})
+
+
+def tiny_bootstrap(folder: Path, params: Params) -> None:
+    """Write a small random mask network of the run's codec and sources."""
+    codec = make_codec(params.codec, params.segments.sample_rate)
+    sizes = {"channels": [16], "kernels": [3], "strides": [2], "attention": [True], "dropout": 0.0}
+    torch.manual_seed(0)
+    network = find("bootstrap").method.make_network(2, codec.channels, params.codec.power, **sizes)
+    config = {"method": "bootstrap", "sources": params.sources, "sample_rate": codec.sample_rate}
+    config |= {"codec": params.codec.model_dump(), "codec_fingerprint": codec.fingerprint, "network": sizes}
+    save_model(folder, network, config, {})
 
 
 def describe_codec(folder: Path, params: Params) -> None:

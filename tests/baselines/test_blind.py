@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from itertools import permutations
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -137,3 +139,22 @@ def test_the_period_of_a_periodic_spectrogram_is_found(period):
 def test_timbre_does_not_depend_on_loudness():
     spectra = np.random.default_rng(0).uniform(size=(1025, 3))
     np.testing.assert_allclose(mfcc(1000 * spectra, RATE), mfcc(spectra, RATE), atol=1e-4)
+
+
+def test_grouping_gives_clicks_and_a_chord_back_each_by_itself():
+    """Outside of a run, as `ucr separate` calls it; told the sources, whose names say what is percussive."""
+    sources = 0.1 * np.stack([3 * clicks(), steady()]).astype(np.float32)
+    mixture = sources.mean(axis=0)
+    for name in ("grouping", "grouping_adapted"):
+        _, method = make_method(name, {})
+        method.load(Path(), ["drums", "piano"])
+        estimates = method.separate(mixture, RATE, 2)
+        assert min(si_sdr(source, each) for source, each in zip(sources, estimates, strict=True)) > 10
+        np.testing.assert_allclose(estimates.mean(axis=0), mixture, atol=1e-5)
+
+
+def test_grouping_needs_magnitudes():
+    _, method = make_method("grouping", {})
+    method.codec, method.percussive = SimpleNamespace(name="encodec_24khz", sample_rate=RATE), True
+    with pytest.raises(ValueError, match="the codec encodec_24khz has none of: choose mel"):
+        method.separate(np.ones(RATE, np.float32), RATE, 2)

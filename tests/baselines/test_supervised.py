@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from baselines._shared.conv_tasnet import ConvTasNet
 from baselines._shared.supervised import in_chunks
-from baselines.conv_tasnet import ConvTasNet
 from tests.helpers import ROOT
 from ucr.foundation.errors import UserError
 from ucr.foundation.schema import read_yaml

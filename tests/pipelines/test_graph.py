@@ -86,6 +86,7 @@ PLUMBING = [
 CALLS_NOT = {  # modules that come with another's import, of which a stage calls nothing that counts
     "train_prior": ["ucr/data/segments.py"],
     "train_supervised": ["ucr/methods/contract.py", "ucr/methods/registry.py"],
+    "train_unsupervised": ["ucr/methods/contract.py", "ucr/methods/registry.py"],
     "tables": [
         *("eval/bss_eval.py", "eval/delay.py", "eval/distances.py"),
         *("eval/songs.py", "eval/stems.py", "eval/stretches.py"),
@@ -97,7 +98,9 @@ CALLS_NOT = {  # modules that come with another's import, of which a stage calls
 def test_a_stage_depends_on_all_the_code_that_its_output_comes_from(stage):
     methods = set((ROOT / "baselines").glob("[!_]*.py"))
     supervised = {ROOT / "baselines" / f"{name}.py" for name in PARAMS["supervised"]}
-    own = {"separate": methods, "cost": methods, "train_supervised": supervised}.get(stage, set())
+    unsupervised = {ROOT / "baselines" / f"{name}.py" for name in PARAMS["unsupervised"]}
+    trained = {"train_supervised": supervised, "train_unsupervised": unsupervised}
+    own = ({"separate": methods, "cost": methods} | trained).get(stage, set())
     own |= {ROOT / "pipelines" / f"{stage}.py"}
     aside = {ROOT / name for name in PLUMBING + CALLS_NOT.get(stage, [])}
     deps = [ROOT / dep for dep in BODIES[stage]["deps"]]

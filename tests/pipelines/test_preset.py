@@ -35,7 +35,7 @@ def folder(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text((ROOT / name).read_text())
     methods = {name: {"code": f"baselines/{name}.py", "needs": "segments"} for name in ("mixture", "irm")}
-    few = {"methods": methods, "supervised": {}}
+    few = {"methods": methods, "supervised": {}, "unsupervised": {}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(yaml.safe_load(PARAMS.read_text()) | few))
     (tmp_path / "reports/tables").mkdir()
     (tmp_path / "reports/tables/cost.csv").write_text("mine")

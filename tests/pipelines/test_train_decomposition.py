@@ -47,19 +47,19 @@ def test_a_model_that_does_not_separate_is_inconsistent(mixtures, share):
 
 
 def test_a_remix_takes_every_component_from_another_mixture():
-    guesses = torch.arange(1.0, 7.0).view(3, 2, 1, 1).expand(3, 2, 4, 5)
-    ratios = (remix(guesses, 0.5, 0.0, np.random.default_rng(0)) / guesses)[:, :, 0, 0]
+    labels = torch.arange(1.0, 7.0).view(3, 2, 1, 1).expand(3, 2, 4, 5)
+    ratios = (remix(labels, 0.5, 0.0, np.random.default_rng(0)) / labels)[:, :, 0, 0]
     limit = 10 ** (REMIX_DB / 20 / 2)
     assert ((ratios[:, 0] >= 1 / limit) & (ratios[:, 0] <= limit)).all()
-    before = guesses[:, 1, 0, 0].roll(1)
-    second = ratios[:, 1] * guesses[:, 1, 0, 0] / before
+    before = labels[:, 1, 0, 0].roll(1)
+    second = ratios[:, 1] * labels[:, 1, 0, 0] / before
     assert ((second >= 1 / limit) & (second <= limit)).all()
     assert len(set(second.tolist())) == 3
 
 
 def test_a_remix_changes_the_tone_of_every_component_and_keeps_its_envelope():
-    guesses = torch.ones(2, 2, 64, 3)
-    gains = 20 * 2 * torch.log10(remix(guesses, 0.5, 4.0, np.random.default_rng(0)))
+    labels = torch.ones(2, 2, 64, 3)
+    gains = 20 * 2 * torch.log10(remix(labels, 0.5, 4.0, np.random.default_rng(0)))
     torch.testing.assert_close(gains[..., 0], gains[..., 2])
     assert (gains[..., 0].std(dim=2) > 1).all()
     assert (gains.mean(dim=(2, 3)).abs() <= REMIX_DB + 1e-3).all()
@@ -70,9 +70,9 @@ def test_a_second_round_is_guided_by_the_first(project):
     tiny = {"channels": [16], "kernels": [3], "strides": [1], "attention": [False], "dropout": 0.0}
     optim = {"steps": 2, "batch": 2, "validate_every": 1}
     values = load_params(PARAMS).decomposition.model_dump()
-    decomposition = values | {"rounds": 2, "denoiser": tiny, "optim": values["optim"] | optim}
+    changed = values | {"rounds": 2, "denoiser": tiny, "optim": values["optim"] | optim}
     tracks = {"train": 3, "validation": 1, "test": 1}
-    folder = project(data={"tracks": tracks, "seconds": 10.0}, decomposition=decomposition)
+    folder = project(data={"tracks": tracks, "seconds": 10.0}, decomposition=changed)
     for stage in (data, segments, latents, train_decomposition):
         stage.main()
     history = pd.read_csv(folder / "models/decomposition/training.csv")
@@ -83,10 +83,10 @@ def test_a_second_round_is_guided_by_the_first(project):
     model, setting, _ = load_decomposition(folder / "models/decomposition")
     store = SegmentStore("segments", "train")
     codec = setting.make_codec(folder / "models/decomposition", torch.device("cpu"))
-    guesses = torch.from_numpy(own_estimates(model, codec, store)).float()
+    labels = torch.from_numpy(own_estimates(model, codec, store)).float()
     mixtures = codec.encode(torch.from_numpy(np.stack([each.mixture for each in store])))
-    assert guesses.shape == (len(store), 2, *mixtures.shape[1:])
-    assert (model.compose(guesses) - mixtures).norm() < 0.2 * mixtures.norm()
+    assert labels.shape == (len(store), 2, *mixtures.shape[1:])
+    assert (model.compose(labels) - mixtures).norm() < 0.2 * mixtures.norm()
 
 
 class Mixtures:
@@ -104,8 +104,8 @@ class Mixtures:
 def test_the_grouping_is_told_the_songs_and_how_to_cluster(monkeypatch):
     told = {}
 
-    def group(mixtures, songs, power, n_components, struck, how, seed):
-        told.update(n=len(mixtures), songs=songs, struck=struck, how=how, seed=seed)
+    def group(mixtures, songs, power, n_components, percussive, how, seed):
+        told.update(n=len(mixtures), songs=songs, percussive=percussive, how=how, seed=seed)
 
     monkeypatch.setattr(decomposition, "group", group)
     params = check_params(
@@ -113,6 +113,6 @@ def test_the_grouping_is_told_the_songs_and_how_to_cluster(monkeypatch):
     )
     decomposition.pseudo_labels(params, Mixtures(), 0.5)
     assert told["songs"] == ["Track00001", "Track00001", "Track00002"]
-    assert (told["n"], told["struck"], told["seed"]) == (3, True, 7)
+    assert (told["n"], told["percussive"], told["seed"]) == (3, True, 7)
     assert told["how"] == params.decomposition.grouping
     assert told["how"].within == "split"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from ucr.foundation.errors import UserError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -58,6 +60,22 @@ class Codec(Protocol):
         float32[batch, n_components, n_samples]
             On the scale of the sources.
         """
+
+
+def same_codec(params: CodecParams, sample_rate: int, fingerprint: str, user: object, device: str) -> Codec:
+    """`make_codec` for weights that were trained in its latent space.
+
+    Raises
+    ------
+    UserError
+        As `make_codec`, and if it is not the codec of this fingerprint any more; `user` names the weights.
+    """
+    codec = make_codec(params, sample_rate, device)
+    if codec.fingerprint != fingerprint:
+        raise UserError(
+            f"{user} was trained in the latent space of another {codec.name} codec: train it again"
+        )
+    return codec
 
 
 def make_codec(params: CodecParams, sample_rate: int, device: str = "cpu") -> Codec:

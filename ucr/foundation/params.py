@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, field_validator, model_validator
 
 from ucr.foundation.schema import Section, checked, read_yaml
 
@@ -90,7 +90,9 @@ class CodecParams(Section):
 class OptimParams(Section):
     """One training: the same keys for every trained part.
 
-    It lasts `steps` steps, or `epochs` times the training split; one of the two is given. A step takes
+    It lasts `steps` steps, or `epochs` times the training split; one of the two is given. With `patience` it ends
+    sooner, after so many validations without a new least `validation_loss` (0: never), and the averaged weights of the
+    least one are kept; the rate is constant then, since nobody knows when it should have fallen. A step takes
     `batch` crops of `crop` latent frames, in `accumulate` parts one after the other where memory is short,
     on all processes together; `warmup` steps of linear rise to `lr`; `clip` is
     the largest gradient norm (0: none); `ema` the decay of the averaged weights that are shipped (0:
@@ -108,6 +110,7 @@ class OptimParams(Section):
     clip: float = Field(ge=0)
     ema: float = Field(ge=0, lt=1)
     validate_every: int = Field(gt=0)
+    patience: int = Field(default=0, ge=0)
     schedule: Literal["constant", "cosine"]
 
     @model_validator(mode="after")
@@ -119,7 +122,15 @@ class OptimParams(Section):
     @model_validator(mode="after")
     def _parts_are_even(self) -> OptimParams:
         if self.batch % self.accumulate:
-            raise ValueError(f"a batch of {self.batch} has no {self.accumulate} even parts: mend accumulate")
+            raise ValueError(f"a batch of {self.batch} has no {self.accumulate} even parts: fix accumulate")
+        return self
+
+    @model_validator(mode="after")
+    def _patience_fits(self) -> OptimParams:
+        if self.patience and self.schedule == "cosine":
+            raise ValueError(
+                "patience may end a training before a cosine's rate has fallen: set schedule to constant"
+            )
         return self
 
     def total_steps(self, items: int) -> int:
@@ -228,12 +239,16 @@ class IadbParams(Section):
 
 class GroupingParams(Section):
     """Where the spectra of sounds that are not percussive cluster: `within` each `song` or a whole `split`, by timbre
-    alone or, with `height`, by how high they lie too. A parameter of the study alone (`benchmarks/ablation.yaml`):
-    `cues`, which tell percussive sounds from others: median `filters`, `clusters` of spectra or the mean of `both`."""
+    alone or, with `spectral_centroid` (`height` in older weights), by that too. A parameter of the study alone
+    (`benchmarks/ablation.yaml`): `cues`, which tell percussive sounds from others: median `filters`, `clusters` of
+    spectra or the mean of `both`.
+    """
 
     cues: Literal["filters", "clusters", "both"] = "both"
     within: Literal["song", "split"] = "song"
-    height: bool = True
+    spectral_centroid: bool = Field(
+        default=True, validation_alias=AliasChoices("spectral_centroid", "height")
+    )
 
 
 class DecompositionParams(Section):
@@ -284,8 +299,9 @@ class PriorParams(Section):
     optim: OptimParams
 
 
-class SupervisedParams(Section):
-    """A supervised baseline: keywords of its network, and its training, whose `crop` is in samples."""
+class NetworkParams(Section):
+    """A trained baseline: keywords of its network, and its training, whose `crop` is in samples (that of `bootstrap`,
+    which works on latents, in frames)."""
 
     network: dict[str, Any]
     optim: OptimParams
@@ -362,7 +378,8 @@ class Params(Section):
     decomposition: DecompositionParams
     variants: dict[str, dict[str, Any]]
     prior: PriorParams
-    supervised: dict[str, SupervisedParams]
+    supervised: dict[str, NetworkParams]
+    unsupervised: dict[Literal["bootstrap", "mixit"], NetworkParams]
     generation: GenerationParams
     scores: ScoreParams
     cost: CostParams
@@ -395,6 +412,15 @@ class Params(Section):
             raise ValueError(
                 f"decomposition.composition: magnitude_sum needs non-negative latents, which {self.codec.name} "
                 "has not: use mean"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pseudo_labels_fit(self) -> Params:
+        if "bootstrap" in self.unsupervised and self.codec.name != "mel":
+            raise ValueError(
+                f"unsupervised.bootstrap: pseudo-labels are magnitudes, which {self.codec.name} has none of: take it "
+                "out there and under methods"
             )
         return self
 

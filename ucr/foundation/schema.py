@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ucr.foundation.errors import UserError
 
 M = TypeVar("M", bound=BaseModel)
-WHOLE = {"methods", "supervised", "variants"}
+WHOLE = {"methods", "supervised", "unsupervised", "variants"}
 
 
 class Section(BaseModel):

@@ -76,7 +76,8 @@ class Loading:
         Parameters
         ----------
         weights
-            The path under `methods.NAME.needs` of the parameters.
+            The path under `methods.NAME.needs` of the parameters; an empty one for a method without weights outside of
+            a run, as in `ucr separate`.
         sources
             The task's, in its order.
 

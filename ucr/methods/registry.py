@@ -152,9 +152,10 @@ def check_methods(params: Params) -> None:
         As `make_method`, and if what a method needs is there neither now nor after the trainings.
     """
     trained = {
-        Path("models") / name for name in ("decomposition", *params.variants, "prior", *params.supervised)
+        Path("models") / name
+        for name in ("decomposition", *params.variants, "prior", *params.supervised, *params.unsupervised)
     }
-    for name in params.supervised:
+    for name in (*params.supervised, *params.unsupervised):
         find(name)
     for name, options in params.methods.items():
         make_method(name, options)

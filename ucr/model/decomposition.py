@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ucr.codecs import Codec, make_codec
+from ucr.codecs import Codec, same_codec
 from ucr.foundation.checkpoints import fill, load_model
 from ucr.foundation.errors import UserError
 from ucr.foundation.params import CodecParams, DecompositionParams, SourceName
@@ -64,12 +64,8 @@ class Setting(Section):
 
     def make_codec(self, folder: str | Path, device: torch.device) -> Codec:
         """The codec whose latents the model of `folder` works on; a `UserError` if it is not that one any more."""
-        codec = make_codec(CodecParams.model_validate(self.codec), self.sample_rate, str(device))
-        if codec.fingerprint != self.codec_fingerprint:
-            raise UserError(
-                f"{folder} was trained in the latent space of another {codec.name} codec: train it again"
-            )
-        return codec
+        params = CodecParams.model_validate(self.codec)
+        return same_codec(params, self.sample_rate, self.codec_fingerprint, folder, str(device))
 
     def to_config(self) -> dict:
         """As JSON-able data."""
@@ -205,9 +201,7 @@ class DecompositionModel(nn.Module):
         """
         if self.params.composition == "mean":
             return components.mean(dim=1)
-        if self.power == 0.5:
-            return components.square().sum(dim=1).clamp_min(1e-12).sqrt()
-        return components.pow(1 / self.power).sum(dim=1).clamp_min(1e-12).pow(self.power)
+        return magnitude_sum(components, self.power)
 
     def draw_noise(self, latents: Tensor, progress: float = 1.0) -> tuple[Tensor, Tensor]:
         """The noise [b, channels, frames] and the noise levels [b] of a training batch of such latents.
@@ -227,7 +221,7 @@ class DecompositionModel(nn.Module):
         noise, alpha
             From `draw_noise`.
         grouping : float32[b, n, channels, frames], optional
-            A blind guess at the components' latents; with it, the error of the components is added, and
+            Pseudo-labels of the components' latents; with them, the error of the components is added, and
             that of the ratio masks which they make.
         """
         clean = self.normalise(latents)
@@ -237,27 +231,8 @@ class DecompositionModel(nn.Module):
         loss = functional.mse_loss(self.compose(components), iadb.target(clean, noise, self.params.iadb))
         if grouping is None:
             return loss
-        guess = grouping / self.scale / self.level(latents)[:, None]
-        error = functional.mse_loss(components, guess)
-        return loss + error + MASK_WEIGHT * self.mask_error(components, guess, clean)
-
-    def mask_error(self, components: Tensor, guess: Tensor, mixtures: Tensor) -> Tensor:
-        """Error of the magnitudes that ratio masks give each component of the mixture, beside the guess's energy.
-
-        Sounds are made by such masks (`MelCodec.decode_components`), and magnitudes weigh what is loud, as
-        one hears it; compressed latents alone weigh every band alike.
-
-        Parameters
-        ----------
-        components, guess : float32[b, n, channels, frames]
-            Non-negative, on the networks' scale.
-        mixtures : float32[b, channels, frames]
-        """
-        masks = ratio_masks(components, 2 / self.power, axis=1, floor=1e-3)
-        wanted = guess ** (1 / self.power)
-        error = masks * (mixtures ** (1 / self.power))[:, None] - wanted
-        energy = wanted.square().mean(dim=(1, 2, 3), keepdim=True).clamp_min(1e-6)
-        return (error.square() / energy).mean()
+        labels = grouping / self.scale / self.level(latents)[:, None]
+        return loss + component_error(components, labels, clean, self.power)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, frames: int, steps: int, seed: int = 0) -> Tensor:
@@ -297,3 +272,31 @@ class DecompositionModel(nn.Module):
         """Codec latents of mixtures [b, channels, frames] -> of components [b, n, channels, frames]."""
         components = self.decode(self.encode(self.normalise(mixtures)), mixtures.shape[-1], steps, seed)
         return components * self.level(mixtures)[:, None]
+
+
+def magnitude_sum(components: Tensor, power: float) -> Tensor:
+    """Join components [b, n, channels, frames] by adding magnitudes, (sum_i x_i^(1/p))^p: [b, channels, frames]."""
+    if power == 0.5:
+        return components.square().sum(dim=1).clamp_min(1e-12).sqrt()
+    return components.pow(1 / power).sum(dim=1).clamp_min(1e-12).pow(power)
+
+
+def component_error(components: Tensor, labels: Tensor, mixtures: Tensor, power: float) -> Tensor:
+    """Mean squared error of components' latents, and that of the magnitudes that their ratio masks make.
+
+    Sounds are made by such masks (`MelCodec.decode_components`), and magnitudes weigh what is loud, as
+    one hears it; compressed latents alone weigh every band alike. The masks' error is relative to the labels' energy.
+
+    Parameters
+    ----------
+    components, labels : float32[b, n, channels, frames]
+        Non-negative, of mixtures at a level of about 1.
+    mixtures : float32[b, channels, frames]
+    power
+        The codec's compression exponent.
+    """
+    masks = ratio_masks(components, 2 / power, axis=1, floor=1e-3)
+    wanted = labels ** (1 / power)
+    error = masks * (mixtures ** (1 / power))[:, None] - wanted
+    energy = wanted.square().mean(dim=(1, 2, 3), keepdim=True).clamp_min(1e-6)
+    return functional.mse_loss(components, labels) + MASK_WEIGHT * (error.square() / energy).mean()

@@ -18,7 +18,7 @@ from ucr.model.decomposition import DecompositionModel, Setting
 from ucr.training.adaptation import adapted
 from ucr.training.grouping import group
 from ucr.training.latents import LatentStore, open_latents
-from ucr.training.remixes import crops, draw_places, remix, remix_consistency
+from ucr.training.remixes import crops, draw_places, labelled_crops, remix_consistency
 from ucr.training.results import fit_threads, model_card, save_training
 from ucr.training.trainer import Job, finish, is_first, train
 
@@ -46,8 +46,8 @@ def pseudo_labels(params: Params, store: LatentStore, power: float) -> np.ndarra
     """A blind grouping of every mixture of a split: float16[segments, n, channels, frames]."""
     mixtures = np.stack([store.mixture(i) for i in range(len(store))])
     songs = [track_of(name) for name in store.names]
-    how, struck = params.decomposition.grouping, "drums" in params.sources
-    return group(mixtures, songs, power, len(params.sources), struck, how, params.seed)
+    how, percussive = params.decomposition.grouping, "drums" in params.sources
+    return group(mixtures, songs, power, len(params.sources), percussive, how, params.seed)
 
 
 def own_estimates(model: DecompositionModel, codec: Codec, segments: SegmentStore) -> np.ndarray:
@@ -94,16 +94,10 @@ def make_job(
 
     def draw(rng: np.random.Generator, step: int) -> tuple[Tensor, ...]:
         places = draw_places(training, rng, optim.batch, length)
-        mixtures = crops(training, places)
         if groups is None or step >= guided:
-            return (mixtures,)
-        labels = torch.from_numpy(np.stack([groups[i, ..., at] for i, at in places])).float()
-        n_remixed = round(params.decomposition.remix * optim.batch)
-        if n_remixed:
-            equalise = params.decomposition.equalise
-            labels[:n_remixed] = remix(labels[:n_remixed], model.power, equalise, rng)
-            mixtures[:n_remixed] = model.compose(labels[:n_remixed])
-        return mixtures, labels
+            return (crops(training, places),)
+        remixed, equalise = params.decomposition.remix, params.decomposition.equalise
+        return labelled_crops(training, groups, places, model.power, remixed, equalise, rng)
 
     def validate() -> dict[str, float]:
         mixtures = held_out.to(next(model.parameters()).device)

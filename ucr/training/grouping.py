@@ -1,17 +1,17 @@
-"""Primitive grouping: a blind first guess at the components of mixtures, from how music's spectra move.
+"""Primitive grouping: pseudo-labels of the components of mixtures, from how music's spectra move.
 
-Two cues are averaged, or one of them is taken, as `GroupingParams` say. Struck sounds spread along frequency and
+Two cues are averaged, or one of them is taken, as `GroupingParams` say. Percussive sounds spread along frequency and
 sustained ones along time, so that median filters part them (Fitzgerald, *Harmonic/percussive separation using median
 filtering*, DAFx 2010). And a sound recurs with its spectrum: non-negative matrix factorisation finds such spectra,
 which cluster by timbre (Spiertz & Gnann, *Source-filter based clustering for monaural blind source separation*, DAFx
-2009): struck ones over all mixtures at once, so that a component is the same kind of sound in every one, the others
-within each song, where fewer sounds are to be told apart, by height too (streams form by register, Bregman,
-*Auditory Scene Analysis*, 1990), and low ones come first. An ensemble of such cues can teach a network that then
-exceeds them (Seetharaman, Wichern, Le Roux & Pardo, *Bootstrapping deep music separation from primitive auditory
-grouping principles*, ICASSP 2019).
+2009): percussive ones over all mixtures at once, so that a component is the same kind of sound in every one, the
+others within each song, where fewer sounds are to be told apart, by their spectral centroid too (streams form by
+register, Bregman, *Auditory Scene Analysis*, 1990), and low ones come first. An ensemble of such cues can teach a
+network that then exceeds them (Seetharaman, Wichern, Le Roux & Pardo, *Bootstrapping deep music separation from
+primitive auditory grouping principles*, ICASSP 2019).
 
-Everything comes from mixtures alone. The sizes below were chosen where the two cues agree most, which
-takes no true source.
+Everything comes from mixtures and from one word: whether a source is percussive, which the task's name says.
+The sizes below were chosen where the two cues agree most, which takes no true source.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def group(
     songs: list[str],
     power: float,
     n_components: int,
-    struck: bool,
+    percussive: bool,
     how: GroupingParams,
     seed: int = 0,
 ) -> np.ndarray:
@@ -60,41 +60,41 @@ def group(
         The codec's compression exponent.
     n_components
         How many components.
-    struck
-        Whether one of them is struck (drums); without, the median filters and struck spectra have no say.
+    percussive
+        Whether one of them is percussive (drums); without, the median filters and percussive spectra have no say.
     how
-        Which cues tell struck sounds from the others, and how these cluster.
+        Which cues tell percussive sounds from the others, and how these cluster.
     seed
         Of the factorisations' starts and of the clustering.
 
     Returns
     -------
     float16[n_mixtures, n_components, bands, frames]
-        A struck component first, then from low to high; their magnitudes add up to the mixture's.
+        A percussive component first, then from low to high; their magnitudes add up to the mixture's.
     """
     magnitudes = mixtures.astype(np.float32) ** (1 / power)
-    percussive = None
-    if struck:
-        jobs = (joblib.delayed(struck_share)(each) for each in magnitudes)
-        percussive = np.stack(joblib.Parallel(prefer="threads", n_jobs=-1)(jobs))
-    shares = recurring_shares(magnitudes, np.array(songs), percussive, n_components, how, seed)
-    if percussive is not None:
+    places = None
+    if percussive:
+        jobs = (joblib.delayed(percussive_share)(each) for each in magnitudes)
+        places = np.stack(joblib.Parallel(prefer="threads", n_jobs=-1)(jobs))
+    shares = recurring_shares(magnitudes, np.array(songs), places, n_components, how, seed)
+    if places is not None:
         rest = shares[:, 1:] / np.maximum(shares[:, 1:].sum(axis=1, keepdims=True), TINY)
-        filtered = np.concatenate([percussive[:, None], (1 - percussive[:, None]) * rest], axis=1)
+        filtered = np.concatenate([places[:, None], (1 - places[:, None]) * rest], axis=1)
         shares = {"filters": filtered, "clusters": shares, "both": (shares + filtered) / 2}[how.cues]
     return ((shares * magnitudes[:, None]) ** power).astype(np.float16)
 
 
-def struck_share(magnitudes: np.ndarray) -> np.ndarray:
-    """The share of float32[bands, frames] that median filters find struck, in [0, 1]."""
+def percussive_share(magnitudes: np.ndarray) -> np.ndarray:
+    """The share of float32[bands, frames] that median filters find percussive, in [0, 1]."""
     sustained = median_filter(magnitudes, (1, TIME_FRAMES)) ** 2
-    struck = median_filter(magnitudes, (BANDS, 1)) ** 2
-    total = sustained + struck
-    return np.divide(struck, total, out=np.full_like(struck, 0.5), where=total > 0)
+    percussive = median_filter(magnitudes, (BANDS, 1)) ** 2
+    total = sustained + percussive
+    return np.divide(percussive, total, out=np.full_like(percussive, 0.5), where=total > 0)
 
 
 def name_components(sources: list[str], components: np.ndarray) -> list[str] | None:
-    """Which source each component is, by how it sounds: drums are the most struck, bass the lowest of the others.
+    """Which source each component is, by how it sounds: drums are the most percussive, bass the lowest of the others.
 
     Parameters
     ----------
@@ -112,13 +112,13 @@ def name_components(sources: list[str], components: np.ndarray) -> list[str] | N
     energy = components.sum(axis=(0, 2, 3))
     left, names = list(range(n_components)), [""] * n_components
     if "drums" in sources:
-        shares = np.stack([[struck_share(each) for each in parts] for parts in components])
-        struck = (shares * components).sum(axis=(0, 2, 3)) / np.maximum(energy, TINY)
-        names[left.pop(int(np.argmax(struck)))] = "drums"
+        shares = np.stack([[percussive_share(each) for each in parts] for parts in components])
+        percussive = (shares * components).sum(axis=(0, 2, 3)) / np.maximum(energy, TINY)
+        names[left.pop(int(np.argmax(percussive)))] = "drums"
     if "bass" in sources:
         bands = np.arange(components.shape[2])[:, None]
-        height = (bands * components).sum(axis=(0, 2, 3)) / np.maximum(energy, TINY)
-        names[left.pop(int(np.argmin(height[left])))] = "bass"
+        centroid = (bands * components).sum(axis=(0, 2, 3)) / np.maximum(energy, TINY)
+        names[left.pop(int(np.argmin(centroid[left])))] = "bass"
     others = [source for source in sources if source not in ("drums", "bass")]
     if len(others) > 1:
         return None
@@ -144,12 +144,12 @@ def recurring_shares(
     songs : str[n_mixtures]
         Which song each mixture is of.
     percussive : float32[n_mixtures, bands, frames] or None
-        How struck each place of them is, in [0, 1]; with it, the first component is the most struck cluster of all
-        songs' spectra.
+        How percussive each place of them is, in [0, 1]; with it, the first component is the most percussive cluster
+        of all songs' spectra.
     n_components
         Number of clusters.
     how
-        The others cluster: `within` and `height` count here.
+        The others cluster: `within` and `spectral_centroid` count here.
     seed
         Of the starts and of the clustering.
 
@@ -160,24 +160,25 @@ def recurring_shares(
     """
     device = default_device()
     factors: list[tuple[slice, Tensor, Tensor]] = []
-    found: dict[str, list[np.ndarray]] = {"timbre": [], "height": [], "song": []}
-    struck: list[np.ndarray] = []
+    found: dict[str, list[np.ndarray]] = {"timbre": [], "centroid": [], "song": []}
+    percussiveness: list[np.ndarray] = []
     starts = [(restart, i) for restart in range(RESTARTS) for i in range(0, len(magnitudes), BATCH)]
-    for restart, i in tqdm(starts, desc="grouping mixtures", unit="batch", disable=not is_first()):
+    quiet = len(magnitudes) <= BATCH or not is_first()
+    for restart, i in tqdm(starts, desc="grouping mixtures", unit="batch", disable=quiet):
         at = slice(i, i + BATCH)
         generator = torch.Generator().manual_seed(seed * RESTARTS + restart)
         part = torch.from_numpy(magnitudes[at]).to(device)
         spectra, activations = factorise(part, *random_factors(part, SPECTRA, generator), UPDATES)
         if percussive is not None:
             places = torch.from_numpy(percussive[at]).to(device)
-            struck.append(_struck(part, places, spectra, activations).cpu().numpy().ravel())
+            percussiveness.append(_percussiveness(part, places, spectra, activations).cpu().numpy().ravel())
         factors.append((at, spectra.cpu(), activations.cpu()))
         found["timbre"].append(_timbre(spectra.cpu().numpy()).reshape(-1, CEPSTRUM.stop - 1))
-        found["height"].append(_height(spectra).cpu().numpy().ravel())
+        found["centroid"].append(_spectral_centroid(spectra).cpu().numpy().ravel())
         found["song"].append(np.repeat(songs[at], SPECTRA))
     labels = cluster(
         **{name: np.concatenate(parts) for name, parts in found.items()},
-        struck=np.concatenate(struck) if struck else None,
+        percussiveness=np.concatenate(percussiveness) if percussiveness else None,
         n_components=n_components,
         how=how,
         seed=seed,
@@ -195,36 +196,36 @@ def recurring_shares(
 
 def cluster(
     timbre: np.ndarray,
-    height: np.ndarray,
-    struck: np.ndarray | None,
+    centroid: np.ndarray,
+    percussiveness: np.ndarray | None,
     song: np.ndarray,
     n_components: int,
     how: GroupingParams,
     seed: int,
 ) -> np.ndarray:
-    """Cluster spectra by k-means: those of all songs into struck ones and others, then the others.
+    """Cluster spectra by k-means: those of all songs into percussive ones and others, then the others.
 
     Parameters
     ----------
     timbre : float32[n, 12]
         Cepstral coefficients.
-    height : float32[n]
-        The spectra's centre of gravity; all features are scaled here.
-    struck : float32[n] or None
-        How struck they are; None if no cluster is the struck one.
+    centroid : float32[n]
+        The spectral centroid; all features are scaled here.
+    percussiveness : float32[n] or None
+        How percussive they are; None if no cluster is the percussive one.
     song : str[n]
         Which song each spectrum is of.
     n_components
         How many clusters a song has.
     how
-        The others cluster: within each song or all together, by timbre alone or by height too.
+        The others cluster: within each song or all together, by timbre alone or by spectral centroid too.
     seed
         Of the clusters' start.
 
     Returns
     -------
     int[n]
-        The cluster of each: the struck one first, then from low to high.
+        The cluster of each: the percussive one first, then from low to high.
     """
     from sklearn.cluster import KMeans
 
@@ -236,30 +237,30 @@ def cluster(
         means = np.bincount(found, order, n) / np.maximum(np.bincount(found, minlength=n), 1)
         return np.argsort(np.argsort(means))[found]
 
-    timbre, height = scaled(timbre), scaled(height)
+    timbre, centroid = scaled(timbre), scaled(centroid)
     labels, first = np.zeros(len(timbre), dtype=int), 0
-    if struck is not None:
-        labels, first = clusters([timbre, scaled(struck)], 2, -struck), 1
+    if percussiveness is not None:
+        labels, first = clusters([timbre, scaled(percussiveness)], 2, -percussiveness), 1
     others = n_components - first
     if others > 1:
         parts = song if how.within == "song" else np.zeros_like(song)
         for part in np.unique(parts):
             at = (parts == part) & (labels == first)
             if at.sum() > others:
-                features = [timbre[at], height[at]] if how.height else [timbre[at]]
-                labels[at] += clusters(features, others, height[at])
+                features = [timbre[at], centroid[at]] if how.spectral_centroid else [timbre[at]]
+                labels[at] += clusters(features, others, centroid[at])
     return labels
 
 
-def _struck(magnitudes: Tensor, percussive: Tensor, spectra: Tensor, activations: Tensor) -> Tensor:
-    """How struck each spectrum's part of the mixtures is: float32[n, n_spectra], in [0, 1]."""
+def _percussiveness(magnitudes: Tensor, percussive: Tensor, spectra: Tensor, activations: Tensor) -> Tensor:
+    """How percussive each spectrum's part of the mixtures is: float32[n, n_spectra], in [0, 1]."""
     ratio = magnitudes / (spectra @ activations + TINY)
-    struck = (spectra * ((percussive * ratio) @ activations.mT)).sum(dim=1)
-    return struck / ((spectra * (ratio @ activations.mT)).sum(dim=1) + TINY)
+    share = (spectra * ((percussive * ratio) @ activations.mT)).sum(dim=1)
+    return share / ((spectra * (ratio @ activations.mT)).sum(dim=1) + TINY)
 
 
-def _height(spectra: Tensor) -> Tensor:
-    """The centre of gravity of spectra float32[n, bands, n_spectra], in bands: float32[n, n_spectra]."""
+def _spectral_centroid(spectra: Tensor) -> Tensor:
+    """The spectral centroid of spectra float32[n, bands, n_spectra], in bands: float32[n, n_spectra]."""
     bands = torch.arange(spectra.shape[1], device=spectra.device)[:, None]
     return (spectra * bands).sum(dim=1) / (spectra.sum(dim=1) + TINY)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ucr.model.decomposition import DecompositionModel
+from ucr.model.decomposition import DecompositionModel, magnitude_sum
 from ucr.training.latents import LatentStore
 
 REMIX_DB = 4.0
@@ -28,6 +28,44 @@ def draw_places(
 def crops(store: LatentStore, places: list[tuple[int, slice]]) -> Tensor:
     """float32[batch, channels, length] of mixtures."""
     return torch.from_numpy(np.stack([store.crop(i, at.start, at.stop - at.start) for i, at in places]))
+
+
+def labelled_crops(
+    store: LatentStore,
+    labels: np.ndarray,
+    places: list[tuple[int, slice]],
+    power: float,
+    share: float,
+    equalise: float,
+    rng: np.random.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Crops of mixtures and of their pseudo-labels, a share of them put together anew by `remix`.
+
+    Parameters
+    ----------
+    store
+        Of mixtures' latents.
+    labels : float16[segments, n, channels, frames]
+        Components of each of its mixtures, as power-compressed magnitudes.
+    places
+        Index and frames of each crop.
+    power, equalise, rng
+        As for `remix`.
+    share
+        Of the crops that are remixed.
+
+    Returns
+    -------
+    mixtures : float32[b, channels, length]
+    labels : float32[b, n, channels, length]
+    """
+    mixtures = crops(store, places)
+    components = torch.from_numpy(np.stack([labels[i, ..., at] for i, at in places])).float()
+    n_remixed = round(share * len(places))
+    if n_remixed:
+        components[:n_remixed] = remix(components[:n_remixed], power, equalise, rng)
+        mixtures[:n_remixed] = magnitude_sum(components[:n_remixed], power)
+    return mixtures, components
 
 
 def remix(components: Tensor, power: float, equalise: float, rng: np.random.Generator) -> Tensor:

@@ -14,7 +14,7 @@ from ucr.foundation.checkpoints import save_model
 from ucr.foundation.files import replacing, write_csv
 from ucr.foundation.params import Params
 from ucr.foundation.provenance import machine
-from ucr.training.trainer import Job, finish, in_bfloat16, is_first
+from ucr.training.trainer import Job, best_row, finish, in_bfloat16, is_first, out_of_patience
 
 SMALL = 4_000_000  # parameters
 
@@ -41,6 +41,8 @@ def model_card(params: Params, job: Job, history: list[dict], device: torch.devi
         "data": {"name": params.data.name, "segments": params.segments.model_dump()},
         "identity": job.identity,
         "last": history[-1],
+        "ended_by": "patience" if out_of_patience(job.optim, history) else "steps",
+        "kept": best_row(history) if job.optim.patience else history[-1],
         "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
         "machine": machine(),
         "threads": torch.get_num_threads(),

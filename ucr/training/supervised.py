@@ -19,10 +19,14 @@ VALIDATION_CROPS = 32
 
 
 class Network(Protocol):
-    """What is trained: a baseline's network and its loss."""
+    """What is trained: a baseline's network."""
 
     def make_network(self, n_sources: int, sample_rate: int, **sizes) -> nn.Module:
-        """Build the network, float32[batch, n_samples] -> float32[batch, n_sources, n_samples], for any length."""
+        """Build the network, float32[batch, n_samples] -> float32[batch, n_outputs, n_samples], for any length."""
+
+
+class LabelledNetwork(Network, Protocol):
+    """A network with `n_sources` outputs, and its loss."""
 
     def loss(self, estimates: Tensor, sources: Tensor) -> Tensor:
         """Compare float32[batch, n_sources, n_samples] with the true sources: a scalar to be minimised."""
@@ -71,17 +75,17 @@ def true_crops(store: SegmentStore, rng: np.random.Generator, count: int, length
     return torch.from_numpy(np.stack(crops))
 
 
-def make_job(
-    name: str, method: Network, params: Params, training: SegmentStore, validation: SegmentStore
-) -> tuple[Job, dict]:
-    """The training of the baseline called `name`, and the configuration that its weights are saved with.
+def build(
+    name: str, method: Network, params: Params, section: str, training: SegmentStore
+) -> tuple[nn.Module, dict]:
+    """The network of the baseline called `name` in a section of the parameters, and its weights' configuration.
 
     Raises
     ------
     UserError
-        If its network can't be built of its sizes.
+        If it can't be built of its sizes.
     """
-    network, optim = params.supervised[name].network, params.supervised[name].optim
+    network = getattr(params, section)[name].network
     config = {
         "method": name,
         "sources": list(training.sources),
@@ -90,9 +94,23 @@ def make_job(
     }
     torch.manual_seed(params.seed)
     try:
-        module = method.make_network(len(training.sources), training.sample_rate, **network)
+        return method.make_network(len(training.sources), training.sample_rate, **network), config
     except (TypeError, ValueError) as error:
-        raise UserError(f"params.yaml: supervised.{name}.network: {error}") from None
+        raise UserError(f"params.yaml: {section}.{name}.network: {error}") from None
+
+
+def make_job(
+    name: str, method: LabelledNetwork, params: Params, training: SegmentStore, validation: SegmentStore
+) -> tuple[Job, dict]:
+    """The training of the baseline called `name`, and the configuration that its weights are saved with.
+
+    Raises
+    ------
+    UserError
+        If its network can't be built of its sizes.
+    """
+    optim = params.supervised[name].optim
+    module, config = build(name, method, params, "supervised", training)
     length = min(optim.crop, training[0].sources.shape[1])
     held_out = true_crops(validation, np.random.default_rng(params.seed), VALIDATION_CROPS, length)
 

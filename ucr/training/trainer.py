@@ -50,11 +50,12 @@ class Job:
     loss
         (batch) -> scalar, to be minimised: a mean over the batch's items.
     validate
-        () -> label-free figures of the averaged weights; called in evaluation mode, without gradients.
+        () -> figures of the averaged weights, `validation_loss` among them where `optim.patience` is set; called in
+        evaluation mode, without gradients. Those of an unsupervised training see no true source.
     optim
         Rate, averaging and so on.
     steps
-        How many.
+        How many; the most where `optim.patience` is set.
     seed
         Of the data order, noise and dropout.
     identity
@@ -84,6 +85,9 @@ class Job:
 def train(job: Job, device: torch.device) -> list[dict[str, float]]:
     """Train `job.module` in place; it ends with the averaged weights, in evaluation mode.
 
+    With `optim.patience` these are the ones of the least `validation_loss`, and training ends when so many
+    validations have not lowered it.
+
     A killed run continues from its last checkpoint, under `runs/`, with the same result as an
     unbroken one: every step's batch, noise and dropout come from the seed and the step's number.
 
@@ -110,7 +114,8 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
     average = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
     work = RUNS / f"{job.name}-{_key(job)}"
     checkpoint = work / "checkpoint.safetensors"
-    done, history = _resume(checkpoint, module, average, optimiser) if checkpoint.is_file() else (0, [])
+    best: dict[str, Tensor] = {}
+    done, history = _resume(checkpoint, module, average, best, optimiser) if checkpoint.is_file() else (0, [])
     fabric = _fabric(device)
     parts = fabric.world_size * optim.accumulate
     if optim.batch % parts:
@@ -123,6 +128,7 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
     began = since = time.monotonic()
     spent, waited = history[-1]["seconds"] if history else 0.0, 0.0
     losses: list[Tensor] = []
+    ended = out_of_patience(optim, history)
     live = _live(work, resume=bool(done)) if is_first() else None
     bar = tqdm(
         total=job.steps, initial=done, desc=f"training {job.name}", unit="step", disable=not is_first()
@@ -131,6 +137,8 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
     with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as loader:
         upcoming = loader.submit(_draw, job, done)
         for step in range(done, job.steps):
+            if ended:
+                break
             waiting = time.monotonic()
             drawn = upcoming.result()
             waited += time.monotonic() - waiting
@@ -166,19 +174,36 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
                 row["seconds"] = round(spent + time.monotonic() - began, 3)
                 losses.clear()
                 history.append(row)
+                if optim.patience and best_row(history) is row:
+                    best = {name: tensor.clone() for name, tensor in average.items()}
                 bar.set_postfix(
                     {key: f"{value:.4g}" for key, value in row.items() if key not in ("step", "seconds")}
                 )
+                ended = fabric.broadcast(out_of_patience(optim, history))
                 if live:
-                    _save(checkpoint, module, average, optimiser, step + 1, history)
+                    _save(checkpoint, module, average, best, optimiser, step + 1, history)
                     _log(live, row)
                 since, waited = time.monotonic(), 0.0
     bar.close()
     if live:
         live.end()
-    module.load_state_dict(average)
+    module.load_state_dict(best or average)
     module.eval()
     return history
+
+
+def best_row(history: list[dict]) -> dict | None:
+    """The first row of the least `validation_loss`; None if no row has one that is a number."""
+    rows = [row for row in history if not math.isnan(row["validation_loss"])]
+    return min(rows, key=lambda row: row["validation_loss"], default=None)
+
+
+def out_of_patience(optim: OptimParams, history: list[dict]) -> bool:
+    """Whether the last `optim.patience` validations have not lowered the loss; never where that is 0."""
+    if not optim.patience:
+        return False
+    best = best_row(history)
+    return sum(best is None or row["step"] > best["step"] for row in history) >= optim.patience
 
 
 def is_first() -> bool:
@@ -279,12 +304,14 @@ def _save(
     path: Path,
     module: nn.Module,
     average: dict[str, Tensor],
+    best: dict[str, Tensor],
     optimiser: torch.optim.Optimizer,
     step: int,
     history: list[dict],
 ) -> None:
     tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
     tensors |= {f"average.{name}": tensor for name, tensor in average.items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
     # clone: safetensors refuses tensors that share memory
@@ -292,16 +319,21 @@ def _save(
 
 
 def _resume(
-    path: Path, module: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Optimizer
+    path: Path,
+    module: nn.Module,
+    average: dict[str, Tensor],
+    best: dict[str, Tensor],
+    optimiser: torch.optim.Optimizer,
 ) -> tuple[int, list[dict]]:
     tensors, config = load_tensors(path)
-    parts: dict[str, dict[str, Tensor]] = {"module": {}, "average": {}, "optimiser": {}}
+    parts: dict[str, dict[str, Tensor]] = {"module": {}, "average": {}, "best": {}, "optimiser": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
     module.load_state_dict(parts["module"])
     for name, tensor in parts["average"].items():
         average[name].copy_(tensor)
+    best |= {name: tensor.to(average[name].device) for name, tensor in parts["best"].items()}
     states: dict[int, dict[str, Tensor]] = {}
     for name, tensor in parts["optimiser"].items():
         index, _, key = name.partition(".")

@@ -48,6 +48,12 @@ def test_separate_takes_many_songs_and_a_task(tmp_path):
         assert {path.name for path in (tmp_path / name).iterdir()} == {"drums.wav", "bass.wav", "piano.wav"}
 
 
+def test_a_blind_method_is_told_the_sources(tmp_path):
+    song = make_song(tmp_path / "song.wav", 2.0, 24000, 1)
+    assert run("separate", song, "-o", tmp_path, "--method", "grouping", "--task", "drums+piano") == 0
+    assert len(list((tmp_path / "song").iterdir())) == 2
+
+
 def test_the_command_and_the_function_do_the_same(tmp_path, song):
     options = {"task": "drums+bass+piano", "method": "nmf", "mask": False}
     by_function = ucr.separate(song, tmp_path / "function", **options)

@@ -1,16 +1,22 @@
 import itertools
+import math
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import pytest
 import torch
+from pydantic import ValidationError
 
+from tests.helpers import PARAMS
 from ucr.foundation.checkpoints import load_tensors
-from ucr.foundation.params import OptimParams
+from ucr.foundation.params import OptimParams, load_params
+from ucr.training import trainer
+from ucr.training.results import model_card
 from ucr.training.trainer import Job, learning_rate, train
 
 OPTIM = OptimParams(
@@ -129,6 +135,92 @@ def test_other_code_or_precision_starts_anew(toy, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: True)
     train(toy(steps=2, cpu_bfloat16=True), torch.device("cpu"))
     assert len(list(tmp_path.glob("runs/*/checkpoint.safetensors"))) == 3
+
+
+PATIENT = OptimParams(
+    steps=100, batch=4, crop=8, lr=0.1, weight_decay=0.0, warmup=0, clip=0.0, ema=0.0, validate_every=1, patience=3,
+    schedule="constant",
+)  # fmt: skip
+
+
+class Counter(torch.nn.Module):
+    """A weight that Adam raises by its rate, 0.1, at every step."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+
+
+def counting(toy, best_at, optim=PATIENT, **changes):
+    """The job whose validation loss is least after `best_at` steps."""
+    net = Counter()
+    return toy(
+        module=net,
+        loss=lambda batch: -net.weight + 0 * batch[0].sum(),
+        validate=lambda: {"validation_loss": abs(net.weight.item() - 0.1 * best_at)},
+        optim=optim,
+        steps=optim.steps,
+        **changes,
+    )
+
+
+def test_patience_ends_a_training_and_keeps_the_best_weights(toy):
+    job = counting(toy, best_at=5)
+    history = train(job, torch.device("cpu"))
+    assert [row["step"] for row in history] == list(range(1, 9))
+    assert job.module.weight.item() == pytest.approx(0.5)
+    card = model_card(load_params(PARAMS), job, history, torch.device("cpu"), "toy")
+    assert (card["ended_by"], card["kept"]["step"], card["last"]["step"]) == ("patience", 5, 8)
+
+
+def test_steps_bound_a_patient_training_whose_best_weights_are_kept(toy):
+    job = counting(toy, best_at=5, optim=PATIENT.model_copy(update={"steps": 7}))
+    history = train(job, torch.device("cpu"))
+    assert len(history) == 7
+    assert job.module.weight.item() == pytest.approx(0.5)
+    assert model_card(load_params(PARAMS), job, history, torch.device("cpu"), "toy")["ended_by"] == "steps"
+
+
+def test_without_patience_the_last_weights_are_kept(toy):
+    optim = PATIENT.model_copy(update={"steps": 7, "patience": 0})
+    job = counting(toy, best_at=5, optim=optim)
+    assert len(train(job, torch.device("cpu"))) == 7
+    assert job.module.weight.item() == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("killed_at", [3, 6, 8])
+def test_a_patient_run_that_was_killed_ends_as_an_unbroken_one(toy, tmp_path, monkeypatch, killed_at):
+    whole = counting(toy, best_at=5, identity={"run": "unbroken"})
+    unbroken = train(whole, torch.device("cpu"))
+    writes = itertools.count(1)
+
+    def save_then_die(*arguments):
+        trainer_save(*arguments)
+        if next(writes) == killed_at:
+            raise KeyboardInterrupt
+
+    trainer_save = trainer._save
+    monkeypatch.setattr(trainer, "_save", save_then_die)
+    with pytest.raises(KeyboardInterrupt):
+        train(counting(toy, best_at=5), torch.device("cpu"))
+    monkeypatch.setattr(trainer, "_save", trainer_save)
+    resumed = counting(toy, best_at=5)
+    history = train(resumed, torch.device("cpu"))
+    assert [row["step"] for row in history] == [row["step"] for row in unbroken]
+    assert resumed.module.weight.item() == whole.module.weight.item()
+
+
+def test_a_validation_that_is_no_number_is_no_improvement(toy):
+    job = counting(toy, best_at=5)
+    values = iter([math.nan, 1.0, math.nan, math.nan, math.nan, 0.0])
+    history = train(replace(job, validate=lambda: {"validation_loss": next(values)}), torch.device("cpu"))
+    assert [row["step"] for row in history] == [1, 2, 3, 4, 5]
+    assert job.module.weight.item() == pytest.approx(0.2)
+
+
+def test_patience_with_a_falling_rate_is_refused():
+    with pytest.raises(ValidationError, match="set schedule to constant"):
+        OptimParams.model_validate(PATIENT.model_dump() | {"schedule": "cosine"})
 
 
 def test_the_rate_rises_then_falls():

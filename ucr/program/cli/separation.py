@@ -59,7 +59,7 @@ def separate(
     ucr separate song.wav -o stems --method conv_tasnet --weights models/conv_tasnet
         a method that `make repro` trained
 
-    The shipped weights' cards name their components by how they sound: the most struck is called drums, the lowest
+    The shipped weights' cards name their components by how they sound: the most percussive is called drums, the lowest
     of the others bass. Blind methods, and weights without such names, call their stems component_0 and so on.
 
     Long songs go through the method in overlapping windows of 7 s; memory does not grow with the length. The
