@@ -1,4 +1,4 @@
-"""The true sources through the codec: the ceiling of every method that works on its latents."""
+"""The true sources through the codec: what finding their latents exactly would give."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ META = Meta(
 
 
 class Method(Oracle):
-    """Encode each true source and decode it as if a model had found its latent."""
+    """Encode each true source and decode it as if a model had found its latent.
+
+    It bounds nothing else: what refines a decoded estimate, as `ucr_adapted` does, or works on waveforms or finer
+    spectrograms, can exceed it."""
 
     def load(self, weights: Path, sources: list[str]) -> None:
         """Build the codec that made the latents in the folder `weights`."""

@@ -18,6 +18,8 @@ META = Meta(
 class Method(Oracle):
     """Give each bin whole to its loudest true source (a local criterion of 0 dB).
 
+    It bounds, nearly, methods whose masks are 0 or 1; `psm` exceeds it.
+
     Parameters
     ----------
     n_fft, hop

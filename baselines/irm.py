@@ -1,4 +1,4 @@
-"""Ideal ratio mask: how far soft masks on the mixture's spectrogram can go."""
+"""Ideal ratio mask: what sharing each bin by the true magnitudes gives."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ META = Meta(
 
 class Method(Oracle):
     """Mask the mixture by each true source's share of the magnitude.
+
+    What a method gets that shares bins by magnitudes and knows these exactly. It is no bound of other masks,
+    since sources that cancel in a bin have other phases than the mixture: see `psm`.
 
     Parameters
     ----------

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
+import torch
 
-from ucr.methods.contract import Baseline, Meta
-from ucr.signal.masks import ratio_masks
-from ucr.signal.spectrogram import apply_masks, stft
+from ucr.methods.contract import Meta
+from ucr.signal.nmf import factorise, random_factors
 
-from ._shared.components import source_magnitudes
+from ._shared.components import Subspaces
 
 META = Meta(
     name="nmf",
@@ -21,10 +19,9 @@ META = Meta(
 )
 
 
-class Method(Baseline):
-    """Factorise the magnitudes V into W H by the multiplicative updates for the Kullback-Leibler divergence.
+class Method(Subspaces):
+    """Factorise the magnitudes V into W H (`ucr.signal.nmf`), for the Kullback-Leibler divergence.
 
-    The updates are theorem 2 of Lee & Seung (2000), "Algorithms for non-negative matrix factorization".
     The columns of W are clustered by timbre into any number of sources, and the mixture is shared in
     proportion to the clusters' parts of W H.
 
@@ -34,37 +31,25 @@ class Method(Baseline):
         Columns of W.
     iterations
         Updates of W and H.
-    seed
-        Of their random start and of the clustering.
-    n_fft, hop
-        Length of the Hann window and step between windows, in samples.
+    power, seed, n_fft, hop
+        As for `Subspaces`.
     """
 
     def __init__(
-        self, components: int = 32, iterations: int = 100, seed: int = 0, n_fft: int = 2048, hop: int = 512
+        self,
+        components: int = 32,
+        iterations: int = 100,
+        power: float = 1.0,
+        seed: int = 0,
+        n_fft: int = 2048,
+        hop: int = 512,
     ):
-        self.components, self.iterations, self.seed = components, iterations, seed
-        self.n_fft, self.hop = n_fft, hop
+        super().__init__(components, power, seed, n_fft, hop)
+        self.iterations = iterations
 
-    def separate(self, mixture: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
-        """See `Baseline.separate`."""
-        from sklearn.decomposition import NMF
-        from sklearn.exceptions import ConvergenceWarning
-
-        spectrogram = stft(mixture, self.n_fft, self.hop)
-        magnitude = np.abs(spectrogram)
-        if not magnitude.any():  # Silence has no timbre to cluster.
-            return np.zeros((n_sources, len(mixture)), dtype=np.float32)
-        model = NMF(
-            self.components,
-            init="random",
-            solver="mu",
-            beta_loss="kullback-leibler",
-            max_iter=self.iterations,
-            random_state=self.seed,
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # A fixed number of updates is meant.
-            spectra = model.fit_transform(magnitude)
-        sources = source_magnitudes(spectra, model.components_, sample_rate, n_sources, self.seed)
-        return apply_masks(spectrogram, ratio_masks(sources), len(mixture), self.n_fft, self.hop)
+    def split(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Subspaces.split`."""
+        magnitudes = torch.from_numpy(np.ascontiguousarray(frames.T))[None]
+        start = random_factors(magnitudes, self.components, torch.Generator().manual_seed(self.seed))
+        spectra, activations = factorise(magnitudes, *start, self.iterations)
+        return spectra[0].numpy(), activations[0].numpy()

@@ -17,33 +17,38 @@ COEFFICIENTS = slice(1, 13)  # without the 0th, which says how loud a component 
 class Subspaces(Baseline):
     """Split the magnitude frames into components, cluster these by timbre, and mask the mixture.
 
-    A source is the sum of its components, and its magnitude its share of the mask.
+    A source is the sum of its components, and its magnitude to a power its share of the mask.
 
     Parameters
     ----------
     components
         How many.
+    power
+        Exponent of the sources' magnitudes in the masks.
     seed
         Of the components' start, where it is random, and of the clustering.
     n_fft, hop
         Length of the Hann window and step between windows, in samples.
     """
 
-    def __init__(self, components: int = 8, seed: int = 0, n_fft: int = 2048, hop: int = 512):
-        self.components, self.seed, self.n_fft, self.hop = components, seed, n_fft, hop
+    def __init__(
+        self, components: int = 8, power: float = 1.0, seed: int = 0, n_fft: int = 2048, hop: int = 512
+    ):
+        self.components, self.power, self.seed = components, power, seed
+        self.n_fft, self.hop = n_fft, hop
 
     @abstractmethod
     def split(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Split float64[frames, bins] into spectra, float[bins, components], and activations, [components, frames]."""
+        """Split float32[frames, bins] into spectra, float[bins, components], and activations, [components, frames]."""
 
     def separate(self, mixture: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
         """See `Baseline.separate`."""
         spectrogram = stft(mixture, self.n_fft, self.hop)
-        frames = np.abs(spectrogram).T.astype(np.float64)
+        frames = np.abs(spectrogram).T
         if not frames.any():  # Silence has no timbre to cluster.
             return np.zeros((n_sources, len(mixture)), dtype=np.float32)
         sources = source_magnitudes(*self.split(frames), sample_rate, n_sources, self.seed)
-        return apply_masks(spectrogram, ratio_masks(sources), len(mixture), self.n_fft, self.hop)
+        return apply_masks(spectrogram, ratio_masks(sources, self.power), len(mixture), self.n_fft, self.hop)
 
 
 def source_magnitudes(

@@ -8,12 +8,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from baselines._shared.components import mfcc
+from baselines.ft2d import peak_weights
 from baselines.repet import beat_spectrum, repeating_period, repeating_spectrogram
+from baselines.rpca import principal_component_pursuit, shrink_singular_values
 from ucr.methods.registry import make_method
 from ucr.signal.masks import ratio_masks
 from ucr.signal.spectrogram import apply_masks, stft
@@ -103,6 +106,65 @@ def test_the_seed_decides(name, pretend_music):
 def test_more_sources_than_components_are_refused(pretend_music):
     with pytest.raises(ValueError, match="2 components cannot make 3 sources"):
         make_method("nmf", {"components": 2})[1].separate(pretend_music(3, RATE).mean(axis=0), RATE, 3)
+
+
+def test_principal_component_pursuit_is_that_of_a_public_solver():
+    from pyrpca import rpca_pcp_ialm
+
+    rng = np.random.default_rng(0)
+    low_rank = rng.uniform(size=(60, 4)) @ rng.uniform(size=(4, 90))
+    spikes = np.where(rng.uniform(size=low_rank.shape) < 0.05, 5 * rng.uniform(size=low_rank.shape), 0)
+    matrix = (low_rank + spikes).astype(np.float32)
+    found = principal_component_pursuit(torch.from_numpy(matrix), 1 / np.sqrt(90), 1e-5)
+    expected = rpca_pcp_ialm(matrix.astype(np.float64), 1 / np.sqrt(90), tol=1e-5, verbose=False)
+    for part, true in zip(found, expected, strict=True):
+        np.testing.assert_allclose(part.numpy(), true, atol=2e-3)
+    assert np.linalg.norm(found[0].numpy() - low_rank) < 1e-3 * np.linalg.norm(low_rank)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(80, 50), (50, 80)])
+@pytest.mark.parametrize("threshold", [1e-3, 3.0, 1e3])
+def test_no_singular_value_above_the_threshold_is_missed(rows, columns, threshold):
+    matrix = np.random.default_rng(0).standard_normal((rows, columns)).astype(np.float32)
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.randn(rows, 1, generator=generator)
+    for _ in range(12):  # from the last basis, as the solver does
+        low_rank, basis = shrink_singular_values(torch.from_numpy(matrix), threshold, basis, generator)
+    left, values, right = np.linalg.svd(matrix, full_matrices=False)
+    expected = (left * np.maximum(values - threshold, 0)) @ right
+    assert np.linalg.norm(low_rank.numpy() - expected) < 0.02 * np.linalg.norm(matrix)
+
+
+def test_peaks_of_a_periodic_pattern_stand_out_the_same_on_both_sides():
+    rate = np.zeros((8, 60))
+    rate[2, 12] = rate[-2, -12] = 4.0
+    rate[0, 0] = 10.0
+    weights = peak_weights(rate + 0.01 * np.random.default_rng(0).uniform(size=rate.shape), (1, 25))
+    assert weights.max() == 1
+    assert min(weights[2, 12], weights[2, -12], weights[-2, 12], weights[-2, -12]) > 0.9
+    np.testing.assert_array_equal(weights[1:], weights[:0:-1])
+    np.testing.assert_array_equal(weights[:, 1:], weights[:, :0:-1])
+
+
+def test_no_mask_in_0_to_1_comes_nearer_than_the_phase_sensitive_one():
+    sources = np.random.default_rng(0).standard_normal((2, RATE)).astype(np.float32)
+    sources[1] += 0.3 * sources[0]
+    mixture = sources.mean(axis=0)
+
+    def error(name: str, **options) -> float:
+        estimates = make_method(name, options)[1].separate(mixture, RATE, sources)
+        return float(((estimates - sources) ** 2).sum())
+
+    best = error("psm")
+    assert all(best < error(*other) for other in (("irm",), ("ibm",)))
+    assert best < error("irm", power=2.0)
+
+
+def test_masks_of_greater_power_leave_less_of_the_mixture_in_both(pretend_music):
+    mixture = pretend_music(2, RATE).mean(axis=0)
+    by_power = {p: make_method("nmf", {"power": p})[1].separate(mixture, RATE, 2) for p in (1.0, 4.0)}
+    overlap = {p: np.abs(stft(e, 2048, 512)).prod(axis=0).sum() for p, e in by_power.items()}
+    assert overlap[4.0] < overlap[1.0]
 
 
 magnitudes = arrays(np.float32, (3, 2, 4), elements=st.floats(0, 1e6, width=32))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ["baselines", "eval", "pipelines", "ucr", "params.yaml"]
-LIBRARIES = ["demucs", "encodec", "librosa", "numpy", "pyrpca", "scikit-learn", "scipy", "soundfile", "torch"]
+LIBRARIES = ["demucs", "encodec", "librosa", "numpy", "scikit-learn", "scipy", "soundfile", "torch"]
 
 
 def code_version() -> dict[str, object]:

@@ -55,9 +55,11 @@ def factorise(
     W, H
         Of the shapes they started with.
     """
+    # One for all updates: on a CPU, taking new memory each time doubles the time of a batch.
+    ratio = torch.empty_like(magnitudes)
     for _ in range(updates):
-        ratio = magnitudes / (spectra @ activations).add_(TINY)
+        torch.div(magnitudes, torch.matmul(spectra, activations, out=ratio).add_(TINY), out=ratio)
         activations = activations * (spectra.mT @ ratio) / (spectra.sum(dim=1)[..., None] + TINY)
-        ratio = magnitudes / (spectra @ activations).add_(TINY)
+        torch.div(magnitudes, torch.matmul(spectra, activations, out=ratio).add_(TINY), out=ratio)
         spectra = spectra * (ratio @ activations.mT) / (activations.sum(dim=2)[:, None] + TINY)
     return spectra, activations

@@ -1,0 +1,134 @@
+"""One rule for the settings of every method that trains nothing -> benchmarks/tune.csv.
+
+    python -m benchmarks.tune [METHOD...]
+
+Each method gets the settings of its paper, then one search: eight settings, the paper's among them, all in
+`benchmarks/tune.yaml`. Every one separates all segments of the validation split, with three seeds where the method has
+one. The highest mean SI-SDR over segments, sources and seeds is chosen, with the estimates in their best order. A
+setting that leaves an estimate silent has no score and is never chosen.
+
+So blind methods are tuned on the true sources of the validation split: an advantage given to the rivals of unsupervised
+methods, whose settings true sources never choose. These have a row without a score, which says so. Settings that the
+table has are not measured again; docs/tuning.md says more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+from pathlib import Path
+from statistics import fmean, stdev
+
+import pandas as pd
+
+from eval.quick import mean_si_scores
+from ucr.data.segments import SegmentStore
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import write_csv
+from ucr.foundation.params import Params, load_params
+from ucr.foundation.schema import read_yaml
+from ucr.foundation.workers import in_workers
+from ucr.methods.contract import Baseline
+from ucr.methods.registry import NOT_OPTIONS, find, make_method
+
+GRIDS = Path("benchmarks/tune.yaml")
+TABLE = Path("benchmarks/tune.csv")
+SEGMENTS = Path("segments")
+SEEDS = (0, 1, 2)
+PAPER, TRUE_SOURCES, LABEL_FREE = "paper", "true sources of the validation split", "label-free criterion"
+
+
+def seeds_of(name: str) -> list[dict]:
+    """The options that seed a method: one empty for those without a random start."""
+    seeded = "seed" in inspect.signature(find(name).method).parameters
+    return [{"seed": seed} for seed in SEEDS] if seeded else [{}]
+
+
+def score(name: str, settings: dict) -> dict[str, float]:
+    """Mean SI-SDR of every source over the validation split, in dB."""
+    method = make_method(name, settings)[1]
+    assert isinstance(method, Baseline)
+    return mean_si_scores(method.separate_batch, SegmentStore(SEGMENTS, "validation"))[0]["si_sdr"]
+
+
+def search(name: str, grid: list[dict]) -> list[dict]:
+    """Measure every setting of a grid, whose first is the paper's, on all cores: a row each."""
+    seeds = seeds_of(name)
+    calls = [(name, settings | seed) for settings in grid for seed in seeds]
+    scores = list(in_workers(score, calls))
+    rows = []
+    for i, settings in enumerate(grid):
+        own = scores[i * len(seeds) : (i + 1) * len(seeds)]
+        means = [fmean(each.values()) for each in own]
+        rows.append(
+            {
+                "method": name,
+                "settings": json.dumps(settings),
+                "from": PAPER if i == 0 else "search",
+                "seeds": len(seeds),
+                "si_sdr": round(fmean(means), 3),
+                "si_sdr_sd_of_seeds": round(stdev(means), 3) if len(means) > 1 else None,
+                **{f"si_sdr_{source}": round(fmean(each[source] for each in own), 3) for source in own[0]},
+            }
+        )
+    return rows
+
+
+def with_choice(rows: list[dict]) -> pd.DataFrame:
+    """The table, with `chosen_by` filled where a method's score is highest; of equals, the first."""
+    table = pd.DataFrame(rows)
+    best = table.dropna(subset="si_sdr").groupby("method").si_sdr.idxmax()
+    table["chosen_by"] = ""
+    table.loc[best, "chosen_by"] = TRUE_SOURCES
+    return table
+
+
+def unsupervised_rows(params: Params) -> list[dict]:
+    """A row without a score for every unsupervised method of the run."""
+    return [
+        {
+            "method": name,
+            "settings": json.dumps({key: options[key] for key in options if key not in NOT_OPTIONS}),
+            "from": "run",
+            "chosen_by": LABEL_FREE,
+        }
+        for name, options in params.methods.items()
+        if find(options.get("code", name)).meta.kind == "unsupervised"
+    ]
+
+
+def tune(grids: dict[str, list[dict]], params: Params) -> pd.DataFrame:
+    """Search what the table lacks and write it after each method."""
+    rows = []
+    if TABLE.is_file():
+        known = pd.read_csv(TABLE).drop(columns="chosen_by")
+        rows = known[known["from"] != "run"].to_dict("records")
+    for name, grid in grids.items():
+        settings = [json.dumps(each) for each in grid]
+        if [row["settings"] for row in rows if row["method"] == name] == settings:
+            continue
+        rows = [row for row in rows if row["method"] != name] + search(name, grid)
+        table = pd.concat([with_choice(rows), pd.DataFrame(unsupervised_rows(params))])
+        write_csv(TABLE, table.astype({"seeds": "Int64"}))
+    return pd.read_csv(TABLE)
+
+
+@command
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tune", description=__doc__.split("\n")[0])
+    parser.add_argument("methods", nargs="*", help=f"keys of {GRIDS}; all by default")
+    names = parser.parse_args().methods
+    grids = read_yaml(GRIDS)
+    if unknown := [name for name in names if name not in grids]:
+        raise UserError(
+            f"{GRIDS} has no method {unknown[0]!r}: add its settings, or choose of {', '.join(grids)}"
+        )
+    table = tune({name: grids[name] for name in names or grids}, load_params())
+    print(table.dropna(subset="chosen_by").to_string(index=False))
+
+
+if __name__ == "__main__":
+    from benchmarks import tune as module  # worker processes find functions by a name other than __main__
+
+    module.main()

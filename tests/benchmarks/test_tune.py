@@ -1,0 +1,69 @@
+"""`benchmarks/tune.py`: what is chosen, what is never scored, and a search on segments made here."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import tune
+from tests.baselines.helpers import pretend_music
+from tests.helpers import PARAMS
+from ucr.data.segments import Segment
+from ucr.foundation.params import load_params
+from ucr.foundation.schema import read_yaml
+from ucr.methods.registry import make_method
+
+
+class Store(list):
+    sources, sample_rate = ("drums", "bass"), 24000
+
+
+@pytest.fixture
+def segments(monkeypatch):
+    true = [pretend_music(2, 24000 + 500 * i)[:, -24000:] for i in range(2)]
+    store = Store(Segment(f"T{i}_0", f"T{i}", 0, "validation", s.mean(axis=0), s) for i, s in enumerate(true))
+    monkeypatch.setattr(tune, "SegmentStore", lambda *_: store)
+    monkeypatch.setattr(tune, "in_workers", lambda call, arguments: (call(*each) for each in arguments))
+    return store
+
+
+def test_every_method_has_eight_settings_that_it_takes():
+    for name, grid in read_yaml(tune.GRIDS).items():
+        assert len(grid) == 8
+        assert len({json.dumps(each) for each in grid}) == 8
+        for settings in grid:
+            make_method(name, settings)
+
+
+def test_the_highest_mean_is_chosen_and_silence_never():
+    scores = {"a": [1.0, 3.0, np.nan], "b": [2.0, 2.0, 1.0]}
+    rows = [
+        {"method": name, "settings": str(i), "si_sdr": s}
+        for name in scores
+        for i, s in enumerate(scores[name])
+    ]
+    table = tune.with_choice(rows)
+    chosen = table[table.chosen_by == tune.TRUE_SOURCES]
+    assert list(zip(chosen.method, chosen.settings, strict=True)) == [("a", "1"), ("b", "0")]
+
+
+def test_a_random_start_counts_by_the_mean_of_three_seeds(segments):
+    (row,) = tune.search("nmf", [{"components": 4, "iterations": 5}])
+    by_seed = [tune.score("nmf", {"components": 4, "iterations": 5, "seed": seed}) for seed in (0, 1, 2)]
+    assert row["seeds"] == 3
+    assert row["si_sdr"] == pytest.approx(np.mean([list(each.values()) for each in by_seed]), abs=1e-3)
+    assert row["si_sdr_sd_of_seeds"] > 0
+
+
+def test_unsupervised_methods_are_listed_and_not_scored(segments, tmp_path, monkeypatch):
+    monkeypatch.setattr(tune, "TABLE", tmp_path / "tune.csv")
+    grid = [{"kernel": 17}, {"kernel": 9}]
+    table = tune.tune({"hpss": grid}, load_params(PARAMS)).set_index("method")
+    assert table.chosen_by["ucr"] == tune.LABEL_FREE
+    assert pd.isna(table.si_sdr["ucr"])
+    assert list(table.loc["hpss", "from"]) == ["paper", "search"]
+    monkeypatch.setattr(tune, "search", None)  # what the table has is not measured again
+    assert len(tune.tune({"hpss": grid}, load_params(PARAMS))) == len(table)
