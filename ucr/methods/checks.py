@@ -160,8 +160,8 @@ def _batch(subject: Subject) -> str:
 
 
 def _scale(subject: Subject) -> str:
-    found = np.float64(subject.first[0].sum(axis=0))
-    expected = np.float64(subject.second.sum(axis=0))
+    found = subject.first[0].sum(axis=0).astype(np.float64)
+    expected = subject.second.sum(axis=0).astype(np.float64)
     gain = (found @ expected) / (expected @ expected)
     said = f"the estimates add up to {gain:.2f} times the sum of the sources"
     if abs(gain - 1) > SCALE:
