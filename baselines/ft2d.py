@@ -38,7 +38,7 @@ class Method(Baseline):
     """
 
     def __init__(self, n_fft: int = 2048, hop: int = 512, neighbourhood: tuple[int, int] = (1, 25)):
-        self.n_fft, self.hop, self.neighbourhood = n_fft, hop, tuple(neighbourhood)
+        self.n_fft, self.hop, self.neighbourhood = n_fft, hop, neighbourhood
 
     def separate(self, mixture: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
         """See `Baseline.separate`."""
