@@ -81,7 +81,7 @@ def run(variant: str, changes: dict, seed: int) -> dict:
     params = check_params(merge(read_yaml(PARAMS_FILE), settings | {"seed": seed}), VARIANTS)
     guidance = changes.get("guidance")
     if guidance not in (None, "sources"):
-        raise UserError(f"{VARIANTS}: {variant}: guidance: {guidance!r} is not sources: mend it or remove it")
+        raise UserError(f"{VARIANTS}: {variant}: guidance: {guidance!r} is not sources: fix it or remove it")
     trained_on = segments_folder(changes)
     training, validation = latents(params, trained_on)
     codec = make_codec(params.codec, params.segments.sample_rate)

@@ -24,7 +24,7 @@ from ucr.data.segments import FULL_SCALE, SegmentStore, cut_track
 from ucr.data.slakh.compose import compose
 from ucr.data.slakh.read import Track
 from ucr.data.slakh.render import default_soundfont, render_song
-from ucr.data.slakh.soundfont import mend_soundfont
+from ucr.data.slakh.soundfont import fix_soundfont
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import replacing
 from ucr.foundation.hashes import code_hash, short_hash
@@ -61,7 +61,7 @@ def _rendered(params: Params) -> np.ndarray:
     found: list[np.ndarray] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        mend_soundfont(default_soundfont(), folder / "soundfont.sf2")
+        fix_soundfont(default_soundfont(), folder / "soundfont.sf2")
         for number in range(TRIES):
             track = Track(f"Track{number:05}", "test", folder / f"Track{number:05}")
             song = compose(params.seed, "test", number, cut.seconds)
@@ -124,7 +124,7 @@ def card(meta: Meta, options: dict) -> str:
 
 
 def table(names: list[str], rows: dict[str, dict[str, np.ndarray]]) -> str:
-    """Scores as text, a line a method."""
+    """Scores as text, a line per method."""
     width = max(map(len, rows)) + 2
     heads = [f"{name} {metric}" for name in names for metric in METRICS.values()]
     lines = [" " * width + "  ".join(heads)]

@@ -2,7 +2,7 @@
 
     python -m benchmarks.clips FOLDER METHOD...
 
-FOLDER holds one folder a clip, with a WAV of each source in it; the mixture is the mean of the sources. Where every
+FOLDER holds one folder per clip, with a WAV of each source in it; the mixture is the mean of the sources. Where every
 clip has a SOURCE_estimate.wav too, as the paper's authors publish them, these are scored as they are and as ratio
 masks on the mixture. Methods are those of `params.yaml`, with their options and, for trained ones, the weights that
 they need.
@@ -40,7 +40,7 @@ def read_clip(folder: Path, params: Params, ending: str = "") -> np.ndarray:
 def scored(
     name: str, clip: str, sources: np.ndarray, estimates: np.ndarray, params: Params, ordered: bool = False
 ) -> list[dict[str, object]]:
-    """One row a source."""
+    """One row per source."""
     mixture = sources.mean(axis=0)
     scores = si_scores(sources[None], estimates[None], mixture[None], ordered=ordered)
     return [
@@ -51,7 +51,7 @@ def scored(
 
 
 def measure(name: str, clips: dict[str, np.ndarray], params: Params) -> list[dict[str, object]]:
-    """One row a clip and source."""
+    """One row per clip and source."""
     meta, method = load_method(name, params)
     rate, rows = params.segments.sample_rate, []
     for clip, sources in clips.items():
@@ -83,7 +83,7 @@ def measure_given(folder: Path, clips: dict[str, np.ndarray], params: Params) ->
 
 
 def ranked(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """A row a method, best mean first, but a mean over fewer scores (`n`) after those over more."""
+    """A row per method, best mean first, but a mean over fewer scores (`n`) after those over more."""
     wide = table.pivot(index="method", columns=["clip", "source"], values=metric)
     summary = {("mean", ""): wide.mean(axis=1), ("n", ""): wide.notna().sum(axis=1)}
     return wide.join(pd.DataFrame(summary)).sort_values([("n", ""), ("mean", "")], ascending=False)
@@ -92,18 +92,18 @@ def ranked(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 @command
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.clips", description=__doc__)
-    parser.add_argument("folder", type=Path, help="one folder a clip")
+    parser.add_argument("folder", type=Path, help="one folder per clip")
     parser.add_argument("methods", nargs="+", metavar="METHOD", help="keys of `methods` in params.yaml")
     parser.add_argument("--csv", type=Path, metavar="OUT", help=f"write every score as a row, as in {TABLE}")
     arguments = parser.parse_args()
     params = load_params()
     if not arguments.folder.is_dir():
-        raise UserError(f"{arguments.folder} is no folder: name one that holds a folder a clip")
+        raise UserError(f"{arguments.folder} is no folder: name one that holds a folder per clip")
     clips = {
         each.name: read_clip(each, params) for each in sorted(arguments.folder.iterdir()) if each.is_dir()
     }
     if not clips:
-        raise UserError(f"{arguments.folder} holds no folder: name one that holds a folder a clip")
+        raise UserError(f"{arguments.folder} holds no folder: name one that holds a folder per clip")
     rows = [row for name in arguments.methods for row in measure(name, clips, params)]
     table = pd.DataFrame(rows + measure_given(arguments.folder, clips, params))
     if arguments.csv:

@@ -179,7 +179,7 @@ def draw(table: pd.DataFrame) -> None:
             axes[row, column].set_xscale("log", base=2)
             axes[row, 0].set_ylabel(label)
         axes[-1, column].set_xlabel(titles[axis_name])
-    figure.suptitle("A latent of 1 value a frame beside one of ...")
+    figure.suptitle("A latent of 1 value per frame beside one of ...")
     figure.savefig(FIGURE, metadata={"Date": None})
 
 

@@ -58,7 +58,7 @@ def band_levels(source: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def measure(sources: np.ndarray, names: list[str], sample_rate: int, where: dict) -> list[dict]:
-    """A row a source: scores, level, level beside the other source, and band levels."""
+    """A row per source: scores, level, level beside the other source, and band levels."""
     scores = score(sources, sample_rate)
     levels = 10 * np.log10(np.mean(sources.astype(np.float64) ** 2, axis=1))
     return [

@@ -8,7 +8,7 @@ as a user runs them, each a process. Where memory is flat and time linear, `peak
 hours and `audio_hours_an_hour` stays as it is.
 
 Columns: `hours` of songs; `seconds` that the stage took; `audio_hours_an_hour` of songs, less the time and the hours of
-a call on one song a split, which is mostly the start of the process (empty where
+a call on one song per split, which is mostly the start of the process (empty where
 that took no less); `codec_alone` the same of the codec by itself on
 such mixtures in memory; `share_of_codec` their ratio (stage `both`: one after the other);
 `peak_private_mb` the most memory of its own that the process held, `peak_mapped_mb` the most of its files that the

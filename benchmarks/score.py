@@ -75,7 +75,7 @@ def load_museval():
 
 
 def make_songs(folder: Path, case: Case) -> None:
-    """Write `true` and `found`, a folder a song."""
+    """Write `true` and `found`, a folder per song."""
 
     def noise(*seed: int) -> np.ndarray:
         signal = np.random.default_rng(seed).standard_normal(case.rate * case.seconds, np.float32)

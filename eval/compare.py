@@ -75,7 +75,7 @@ def compare(first: Results, second: Results, metrics: list[str], reference: str)
     Returns
     -------
     DataFrame
-        One row a method, source and metric: the means over tracks of `A` and `B`, `difference` (B less A)
+        One row per method, source and metric: the means over tracks of `A` and `B`, `difference` (B less A)
         with its 95 % interval, and p of Wilcoxon's signed-rank test, Holm corrected over all rows.
 
     Raises

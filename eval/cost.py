@@ -121,7 +121,7 @@ def size_on_disk_mb(needs: Path) -> float:
 
 
 def cost_table(costs: dict[str, dict]) -> pd.DataFrame:
-    """One row a method of what `pipelines.cost` measured.
+    """One row per method of what `pipelines.cost` measured.
 
     Empty cells say that there is nothing to count: a method without a network has no
     multiply-accumulates, one that learns nothing has 0 parameters and no training time, one that takes

@@ -95,7 +95,7 @@ def find_songs(
     folders = {reference: _song_folders(folder) for reference, folder in references.items()}
     home, truth = next(iter(references.values())), next(iter(folders.values()))
     if not truth:
-        raise UserError(f"{home} holds no WAV or FLAC stems and no folders of them: mend the path")
+        raise UserError(f"{home} holds no WAV or FLAC stems and no folders of them: fix the path")
     if sources is None:
         sources = [stem for stem in _stems(next(iter(truth.values()))) if stem not in MIXTURES]
     if len(sources) < 2:
@@ -154,7 +154,7 @@ def score_songs(
     Returns
     -------
     DataFrame
-        One value a row, columns `ROW_COLUMNS`, in the order of the songs. `value` is NaN where there is none
+        One value per row, columns `ROW_COLUMNS`, in the order of the songs. `value` is NaN where there is none
         (`eval.scores`). `delay` is that of the source's estimate in samples, as it was found, positive if late.
 
     Raises
@@ -300,7 +300,7 @@ def _failed(song: Song, sources: list[str], window: float, hop: float) -> tuple[
 def _song_folders(folder: Path) -> dict[str, Path]:
     """The folders that hold stems, by song; a folder that holds them itself is the song without a name."""
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder: mend the path")
+        raise UserError(f"{folder} is no folder: fix the path")
     if _stems(folder):
         return {"": folder}
     return {sub.name: sub for sub in sorted(folder.iterdir()) if sub.is_dir() and _stems(sub)}

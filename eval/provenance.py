@@ -46,7 +46,7 @@ def check_comparable(provenance: dict[str, dict], keys: Iterable[str] = MUST_AGR
 
 
 def provenance_table(provenance: dict[str, dict]) -> pd.DataFrame:
-    """One row a method, nested values spread over columns; of the parameters their hash alone."""
+    """One row per method, nested values spread over columns; of the parameters their hash alone."""
     table = pd.json_normalize([{"method": name, **values} for name, values in provenance.items()], sep="_")
     table = table.drop(columns=[name for name in table if str(name).startswith("params_values_")])
     return table.map(lambda value: "+".join(value) if isinstance(value, list) else value)

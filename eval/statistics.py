@@ -55,7 +55,7 @@ def median_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     values : float[k, n_tracks]
-        One value a track, or NaN.
+        One value per track, or NaN.
 
     Returns
     -------

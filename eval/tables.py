@@ -53,7 +53,7 @@ class Tables:
     Attributes
     ----------
     separation
-        One row a method, reference, source and metric of `TABLE_METRICS`. `mean`, `median` and
+        One row per method, reference, source and metric of `TABLE_METRICS`. `mean`, `median` and
         `share_below_0` are over segments, or over tracks for `_median_windows`; `ci_low` to `ci_high` is
         the 95 % interval, over tracks, of the column that `ci_of` names. `n` counts the values that they rest on,
         `n_silent`, `n_capped` and `n_failed` those that are silent, at the cap of 100 dB (and in no mean) or failed,
@@ -67,7 +67,7 @@ class Tables:
         the segments that both have a value for (tracks for `_median_windows`), with its interval; `p_value` is of
         Wilcoxon's signed-rank test on tracks, `p_holm` corrected over the `family`: what one question is asked of.
     tracks
-        Each track's mean (its median for `_median_windows`): one row a method, reference, source and track,
+        Each track's mean (its median for `_median_windows`): one row per method, reference, source and track,
         one column a metric.
     """
 

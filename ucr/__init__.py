@@ -7,7 +7,7 @@ The names here are the functions behind the program `ucr`:
 {'drums': Path('stems/song/drums.wav'), 'bass': Path('stems/song/bass.wav')}
 
 `load_separator` and `load_recomposer` give the models themselves, for audio in memory; `UserError` is
-what every mistake that the caller can mend raises, in one sentence.
+what every mistake that the caller can fix raises, in one sentence.
 
 Nothing is loaded before it is asked for, so that `import ucr` is quick.
 """

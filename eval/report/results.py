@@ -82,7 +82,7 @@ class Results:
     root
         The project folder.
     separation
-        Aggregated scores, one row a task, method, reference, source and metric.
+        Aggregated scores, one row per task, method, reference, source and metric.
     rows
         Raw scores of whole segments (no windows), one row a value, of every method in `separation`.
     tables

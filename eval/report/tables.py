@@ -243,7 +243,7 @@ def make_comparisons(comparisons: pd.DataFrame) -> Table:
 
 
 def make_published(entry: Published) -> Table:
-    """Means of one published source: a row a task and source, a column a metric."""
+    """Means of one published source: a row per task and source, a column a metric."""
     rows: dict[tuple, dict] = {}
     for figure in entry.figures:
         key = (figure.task, figure.source, figure.n)

@@ -45,7 +45,7 @@ def test_a_folder_without_clips_is_an_error_that_writes_nothing(folder, monkeypa
     monkeypatch.setattr("sys.argv", ["clips", str(folder / "clips" / "1"), "hpss", "--csv", "clips.csv"])
     with pytest.raises(SystemExit):
         clips.main()
-    assert "holds no folder: name one that holds a folder a clip" in capsys.readouterr().err
+    assert "holds no folder: name one that holds a folder per clip" in capsys.readouterr().err
     assert not (folder / "clips.csv").exists()
 
 

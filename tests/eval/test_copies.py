@@ -13,7 +13,7 @@ from eval.embeddings import log_mel
 from ucr.codecs.mel import MelCodec
 from ucr.data.slakh.compose import compose
 from ucr.data.slakh.render import SAMPLE_RATE, Sampler, default_soundfont, score_of
-from ucr.data.slakh.soundfont import mend_soundfont
+from ucr.data.slakh.soundfont import fix_soundfont
 from ucr.data.slakh.styles import STYLES
 
 RATE = 24000
@@ -90,8 +90,8 @@ def test_an_outline_does_not_know_the_level():
 @pytest.fixture(scope="module")
 def band(tmp_path_factory):
     """Renders drums and bass of a song: float32[n_samples] at `RATE`."""
-    soundfont = tmp_path_factory.mktemp("soundfont") / "mended.sf2"
-    mend_soundfont(default_soundfont(), soundfont)
+    soundfont = tmp_path_factory.mktemp("soundfont") / "fixed.sf2"
+    fix_soundfont(default_soundfont(), soundfont)
     sampler = Sampler(soundfont)
 
     def render(split, number, seconds=15.0):

@@ -198,11 +198,11 @@ def test_a_stem_that_is_no_sound_costs_its_song(project, monkeypatch, capsys, va
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"data": {"name": "slakh2100", "path": "none"}}, "none does not exist: mend data.path"),
+        ({"data": {"name": "slakh2100", "path": "none"}}, "none does not exist: fix data.path"),
         ({"data": {"name": "slakh2100", "path": "."}}, "holds no TrackNNNNN folder"),
         ({"data": {"name": "slakh2100", "path": None}}, "slakh2100 needs `path`"),
         ({"data": {"name": "midi", "path": "."}}, "holds no .mid file"),
-        ({"data": {"soundfont": "none.sf2"}}, "the SoundFont none.sf2 does not exist: mend data.soundfont"),
+        ({"data": {"soundfont": "none.sf2"}}, "the SoundFont none.sf2 does not exist: fix data.soundfont"),
         ({"data": {"soundfont": "params.yaml"}}, "params.yaml is no SoundFont 2 file"),
         ({"data": {"seconds": "long"}}, "params.yaml: data.seconds: "),
         ({"data": {"tracks": {"train": 0, "validation": 1, "test": 1}}}, "params.yaml: data.tracks.train: "),

@@ -25,7 +25,7 @@ from ucr.foundation.files import write_audio
 
 
 def make_rows(scores: dict[str, list[float]]) -> pd.DataFrame:
-    """Rows of SI-SDR of method `ucr` by segment, one value a source."""
+    """Rows of SI-SDR of method `ucr` by segment, one value per source."""
     rows = [
         ("ucr", name, source, "waveform", "si_sdr", value)
         for name, values in scores.items()

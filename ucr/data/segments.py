@@ -350,7 +350,7 @@ class SegmentWriter:
             if not counts[split]:
                 raise UserError(
                     f"no segment of the {split} split of {meta['dataset']} has {' and '.join(meta['sources'])}"
-                    f"{self._why(split)}: choose other sources, mend data.path or lower segments.seconds or min_rms"
+                    f"{self._why(split)}: choose other sources, fix data.path or lower segments.seconds or min_rms"
                 )
         kept: list[dict] = sorted(self.index, key=_order)
         left_out: list[dict] = sorted(self.skipped, key=_order)

@@ -71,7 +71,7 @@ def open_audio(path: str | Path, stream: int = 0) -> Opened:
 
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path} does not exist or is no file: mend the path")
+        raise UserError(f"{path} does not exist or is no file: fix the path")
     trouble: Exception | None = None
     file: Forward | None = None
     try:

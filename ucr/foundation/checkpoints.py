@@ -46,7 +46,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path} does not exist: run the stage that trains it, or mend the path")
+        raise UserError(f"{path} does not exist: run the stage that trains it, or fix the path")
     try:
         with safe_open(str(path), framework="pt") as file:
             config = json.loads((file.metadata() or {})["config"])
@@ -107,7 +107,7 @@ def read_weights(path: Path, key: str) -> dict[str, Tensor]:
     Tensors alone are read; code is never run.
     """
     if not path.is_file():
-        raise UserError(f"{key}: {path} does not exist: mend the path")
+        raise UserError(f"{key}: {path} does not exist: fix the path")
     try:
         state = (
             load_file(path)

@@ -72,7 +72,7 @@ def _client(scheduler: str) -> Iterator[Client]:
     except (OSError, ValueError) as error:
         raise UserError(
             f"params.yaml: executor.scheduler: no Dask scheduler answers at {scheduler} ({error}): start it by "
-            "`dask scheduler` or mend the address"
+            "`dask scheduler` or fix the address"
         ) from None
     with client:
         try:

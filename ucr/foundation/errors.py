@@ -13,11 +13,11 @@ OURS = ("ucr", "baselines", "eval", "pipelines", "benchmarks")
 
 
 class UserError(Exception):
-    """A mistake that the user can mend; the message names the file, track or key and the remedy."""
+    """A mistake that the user can fix; the message names the file, track or key and the remedy."""
 
 
 def command(main: Callable[..., None]) -> Callable[..., None]:
-    """Turn what a user can mend into one sentence on stderr and exit code 1.
+    """Turn what a user can fix into one sentence on stderr and exit code 1.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def _sentence(error: OSError) -> str:
         errno.EPERM: f"no permission to use {where}: change its permissions or choose another folder",
         errno.ENOTDIR: f"a file stands in the way of {where}: choose another place",
         errno.EEXIST: f"a file stands in the way of {where}: choose another place",
-        errno.ENOENT: f"{where} does not exist: mend the path, or run the stage that makes it (`dvc repro`)",
+        errno.ENOENT: f"{where} does not exist: fix the path, or run the stage that makes it (`dvc repro`)",
         errno.EISDIR: f"a folder stands in the way of {where}: choose another place",
         errno.EPIPE: "what read this command's output has ended: save it to a file first",
     }

@@ -113,7 +113,7 @@ def read_audio(path: str | Path, sample_rate: int | None = None, stream: int = 0
         If the file is missing, damaged, cut short, empty, or holds NaN or infinite samples.
     """
     if not Path(path).is_file():
-        raise UserError(f"{path} does not exist: mend the path")
+        raise UserError(f"{path} does not exist: fix the path")
     opened = open_audio(path, stream)
     if opened.cut:
         raise UserError(f"{cut_short(Path(path), opened)}: get it whole")

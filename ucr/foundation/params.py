@@ -211,7 +211,7 @@ class UNetParams(Section):
     @model_validator(mode="after")
     def _levels_agree(self) -> UNetParams:
         if not len(self.channels) == len(self.kernels) == len(self.strides) == len(self.attention):
-            raise ValueError("channels, kernels, strides and attention need one entry a level each")
+            raise ValueError("channels, kernels, strides and attention need one entry per level each")
         return self
 
     @model_validator(mode="after")

@@ -31,7 +31,7 @@ def read_yaml(path: str | Path) -> dict:
     try:
         value = yaml.safe_load(Path(path).read_text())
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist: run from the project's root or mend the path") from None
+        raise UserError(f"{path} does not exist: run from the project's root or fix the path") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(value, dict):
@@ -49,7 +49,7 @@ def checked(
         first = error.errors()[0]
         key = ".".join(str(part) for part in (*place, *first["loc"])) or "the file"
         what = {
-            "extra_forbidden": "is an unknown key: remove it or mend its name",
+            "extra_forbidden": "is an unknown key: remove it or fix its name",
             "missing": "is missing: add it",
         }
         reason = what.get(first["type"], first["msg"].removeprefix("Value error, "))

@@ -24,7 +24,7 @@ def in_workers(
     `kind`. There a call whose process dies is made again, so it returns its result or writes it by
     `ucr.foundation.files.replacing`.
 
-    After an error that the user can mend, a worker's or the caller's own, nothing new is begun and what is
+    After an error that the user can fix, a worker's or the caller's own, nothing new is begun and what is
     running ends first: joblib would kill its processes, which then warn after the error's sentence.
 
     Parameters
@@ -77,7 +77,7 @@ def in_workers(
 
 
 def _attempt(function: Callable, arguments: tuple) -> Any:
-    """What the function returns or, if the user can mend it, raises."""
+    """What the function returns or, if the user can fix it, raises."""
     try:
         return function(*arguments)
     except (UserError, OSError) as error:

@@ -1,4 +1,4 @@
-"""The decomposition model: a mixture's latent becomes one latent a component, which one denoiser turns into sounds."""
+"""The decomposition model: a mixture's latent becomes one latent per component; one denoiser makes them sounds."""
 
 from __future__ import annotations
 

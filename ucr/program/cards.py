@@ -42,7 +42,7 @@ def baselines() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a method with its `name`, `kind`, `licence`, `summary` and `paper`; where the working
+        A row per method with its `name`, `kind`, `licence`, `summary` and `paper`; where the working
         directory has the benchmark's table of costs, its columns too.
     """
     import pandas as pd

@@ -29,7 +29,7 @@ OMITTED = "omitted"  # the archive's folder of tracks that occur twice in Slakh2
 CHUNK = 1 << 16  # bytes; of those under way, a cut connection loses fewer
 TIMEOUT = (10, 60)  # seconds until a connection is made, and without a byte on it
 WAITS = (1, 2, 4, 8, 16, 32)  # seconds before each attempt to connect again
-NOT_NOW = (408, 429)  # answers of the 400s that another attempt may mend, as all of the 500s
+NOT_NOW = (408, 429)  # answers of the 400s that another attempt may fix, as all of the 500s
 DAMAGE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError)
 AGAIN = "run the same command again, it goes on where this one stopped"
 

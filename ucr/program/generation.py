@@ -89,7 +89,7 @@ def vary(
         As `reconstruct`, and if the strength lies outside 0 to 1.
     """
     if not 0 <= strength <= 1:
-        raise UserError(f"the strength {strength} is not between 0 and 1: mend it")
+        raise UserError(f"the strength {strength} is not between 0 and 1: fix it")
     recomposer = load_recomposer(task, device)
     return _recompose(
         [song],

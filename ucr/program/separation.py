@@ -112,7 +112,7 @@ def unpack(song: str | Path, out: str | Path) -> dict[str, Path]:
     open_audio(path).file.close()
     streams = own_stems(path)
     if not streams:
-        raise UserError(f"{path} holds no stems of its own: name a stem file, such as song.stem.mp4")
+        raise UserError(f"{path} holds no stems of its own: name per stem file, such as song.stem.mp4")
     paths = {name: Path(out) / path.stem / f"{name}.wav" for name in streams}
     for name, stream in streams.items():
         write_audio(paths[name], *read_audio(path, stream=stream))

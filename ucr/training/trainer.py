@@ -98,7 +98,7 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
     Returns
     -------
     list of dict
-        One row a validation: `step`, `loss` (mean over the steps since the last), `loader_share` (of the
+        One row per validation: `step`, `loss` (mean over the steps since the last), `loader_share` (of the
         time since, how much was spent waiting for batches), what `validate` gave, and `seconds` of
         training so far.
 

@@ -200,7 +200,7 @@ def test_a_scheduler_that_does_not_answer_is_a_sentence(sentence, monkeypatch):
     assert said.startswith(
         f"error: params.yaml: executor.scheduler: no Dask scheduler answers at {address} ("
     )
-    assert said.endswith("start it by `dask scheduler` or mend the address")
+    assert said.endswith("start it by `dask scheduler` or fix the address")
 
 
 def test_dask_that_is_not_installed_is_a_sentence(sentence, monkeypatch):

@@ -1,4 +1,4 @@
-"""What a command says of an error that the user can mend."""
+"""What a command says of an error that the user can fix."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def missing_package():
 
 
 def mistake():
-    raise UserError("x is\nwrong: mend it")
+    raise UserError("x is\nwrong: fix it")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def mistake():
             "librosa is not installed: install ucr-benchmark with its extra `benchmark`, "
             "in a clone by pip install '.[benchmark]'",
         ),
-        (mistake, "x is wrong: mend it"),
+        (mistake, "x is wrong: fix it"),
     ],
 )
 def test_an_error_that_can_be_mended_is_one_sentence(main, sentence, tmp_path, monkeypatch, capsys):

@@ -36,7 +36,7 @@ def test_the_default_and_every_preset_are_valid():
         (("methods", "hpss"), {}, "hpss lacks `needs`"),
         (("decomposition", "iadb", "variant"), "d", "it needs iadb.variant c"),
         (("codec", "name"), "encodec_24khz", "use mean"),
-        (("prior", "denoiser", "strides"), [2], "one entry a level"),
+        (("prior", "denoiser", "strides"), [2], "one entry per level"),
         (
             ("prior", "denoiser", "strides"),
             [1, 0, 2],

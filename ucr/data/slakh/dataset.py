@@ -17,7 +17,7 @@ from ucr.data.slakh.patches import reserved_patches
 from ucr.data.slakh.read import find_tracks
 from ucr.data.slakh.render import SAMPLE_RATE, default_soundfont, render_song
 from ucr.data.slakh.song import SPLITS
-from ucr.data.slakh.soundfont import mend_soundfont
+from ucr.data.slakh.soundfont import fix_soundfont
 from ucr.foundation.errors import UserError
 from ucr.foundation.hashes import bytes_hash
 from ucr.foundation.params import DataParams
@@ -56,7 +56,7 @@ def make_midi(data: DataParams, folder: Path) -> dict:
                 digests.append(digest)
                 files[f"{place.parent.name}/{place.name}"] = name
     if not files:
-        raise UserError(f"no MIDI file in {data.path} can be read: replace them or mend data.path")
+        raise UserError(f"no MIDI file in {data.path} can be read: replace them or fix data.path")
     return {**_described(data, digests), "files": files}
 
 
@@ -68,11 +68,11 @@ def _soundfonts(data: DataParams, folder: Path) -> Iterator[list[Path]]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".soundfonts.", dir=folder) as temporary:
-        mended = []
+        fixed = []
         for place, source in enumerate(_sources(data)):
-            mended.append(Path(temporary).resolve() / str(place) / source.name)
-            mend_soundfont(source, mended[-1])
-        yield mended
+            fixed.append(Path(temporary).resolve() / str(place) / source.name)
+            fix_soundfont(source, fixed[-1])
+        yield fixed
     for begun in folder.glob("*/.Track*"):
         shutil.rmtree(begun)
 

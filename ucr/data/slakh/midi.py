@@ -40,7 +40,7 @@ def find_midi(folder: Path) -> list[Path]:
         If the folder is missing or holds none.
     """
     if not folder.is_dir():
-        raise UserError(f"the folder of MIDI files {folder} does not exist: mend data.path")
+        raise UserError(f"the folder of MIDI files {folder} does not exist: fix data.path")
     paths, seen = [], set()
     for place, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -55,7 +55,7 @@ def find_tracks(root: str | Path) -> list[Track]:
     """
     root = Path(root)
     if not root.is_dir():
-        raise UserError(f"the data folder {root} does not exist: mend data.path")
+        raise UserError(f"the data folder {root} does not exist: fix data.path")
     if any((root / split).is_dir() for split in SPLITS):
         tracks = [Track(path.name, split, path) for split in SPLITS for path in _tracks(root / split)]
     else:

@@ -43,7 +43,7 @@ def default_soundfont() -> Path:
 
 
 class Sampler:
-    """Renders stems with one SoundFont, mended for symusic.
+    """Renders stems with one SoundFont, fixed for symusic.
 
     The synthesiser plays single notes; velocity, tone, envelope and tuning are applied here, since it knows
     neither velocity nor controllers nor decay, and cuts a drum's sample at its note's end.
@@ -85,7 +85,7 @@ class Sampler:
                     str(self.soundfont), sample_rate=rate, quality=0
                 )
             except Exception as error:  # the extension raises bare RuntimeErrors
-                raise UserError(f"{self.soundfont} can't be loaded ({error}): mend data.soundfont") from None
+                raise UserError(f"{self.soundfont} can't be loaded ({error}): fix data.soundfont") from None
         score = symusic.Score(TICKS_PER_BEAT)
         score.tempos.append(symusic.Tempo(0, qpm=60))
         track = symusic.Track(program=program, is_drum=is_drum)
@@ -233,7 +233,7 @@ def render_song(song: Song, folder: Path, soundfont: Path, seconds: float | None
     song, folder
         What to render and where.
     soundfont
-        As `mend_soundfont` wrote it.
+        As `fix_soundfont` wrote it.
     seconds
         Length of each file; None takes the song's.
 

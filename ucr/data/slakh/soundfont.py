@@ -60,7 +60,7 @@ LOWEST_RATE = 22050.0  # Hz: an octave under the rate at which notes are made, f
 CACHE = 2**24  # places that the synthesiser tells apart
 
 
-def mend_soundfont(source: Path, target: Path) -> None:
+def fix_soundfont(source: Path, target: Path) -> None:
     """Write a copy of a SoundFont that symusic plays as the format says: in tune, to the end, and nothing else.
 
     Parameters
@@ -79,13 +79,13 @@ def mend_soundfont(source: Path, target: Path) -> None:
         data = source.read_bytes()
     except FileNotFoundError:
         raise UserError(
-            f"the SoundFont {source} does not exist: mend data.soundfont or train_soundfonts, or install it"
+            f"the SoundFont {source} does not exist: fix data.soundfont or train_soundfonts, or install it"
         ) from None
     try:
         parts = _parts(data)
         pieces, tables = _rewritten(parts)
     except (struct.error, ValueError, IndexError, KeyError, soundfile.LibsndfileError) as error:
-        raise UserError(f"{source} is no SoundFont 2 file ({error}): mend data.soundfont") from None
+        raise UserError(f"{source} is no SoundFont 2 file ({error}): fix data.soundfont") from None
     if not any(bank == DRUMS for bank, _ in _presets(parts)):
         raise UserError(
             f"{source} has no drum kit (no preset in bank {DRUMS}): choose a General MIDI SoundFont as data.soundfont"
@@ -106,7 +106,7 @@ def mend_soundfont(source: Path, target: Path) -> None:
 
 @lru_cache
 def presets(soundfont: Path) -> set[tuple[int, int]]:
-    """Bank and program of every preset of a SoundFont that `mend_soundfont` wrote."""
+    """Bank and program of every preset of a SoundFont that `fix_soundfont` wrote."""
     return _presets(_parts(soundfont.read_bytes()))
 
 

@@ -103,7 +103,7 @@ def test_files_are_found_below_the_folder(midi):
     (midi.parent / "more" / "circle").symlink_to(midi.parent)
     found = [path.relative_to(midi.parent).as_posix() for path in find_midi(midi.parent)]
     assert found == ["linked/far.mid", "more/B.MIDI", "song.kar", "song.mid"]
-    with pytest.raises(UserError, match=r"does not exist: mend data\.path"):
+    with pytest.raises(UserError, match=r"does not exist: fix data\.path"):
         find_midi(midi.parent / "none")
     (midi.parent / "empty").mkdir()
     with pytest.raises(UserError, match=r"holds no \.mid file"):

@@ -37,7 +37,7 @@ def test_without_split_folders_the_last_digit_decides(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("make", "sentence"), [(False, "does not exist: mend data.path"), (True, "holds no Track")]
+    ("make", "sentence"), [(False, "does not exist: fix data.path"), (True, "holds no Track")]
 )
 def test_a_missing_or_empty_folder_is_named(tmp_path, make, sentence):
     folder = tmp_path / "set"

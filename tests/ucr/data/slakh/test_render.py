@@ -14,15 +14,15 @@ from ucr.data.slakh.compose import compose
 from ucr.data.slakh.patches import BASSES, KITS
 from ucr.data.slakh.render import SAMPLE_RATE, Sampler, default_soundfont, loudness, render_song
 from ucr.data.slakh.song import Note, Song, Stem
-from ucr.data.slakh.soundfont import mend_soundfont
+from ucr.data.slakh.soundfont import fix_soundfont
 
 SLAKH = Path(__file__).resolve().parents[5] / "shared" / "babyslakh" / "slakh2100_flac_redux"
 
 
 @pytest.fixture(scope="module")
 def soundfont(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("soundfont") / "mended.sf2"
-    mend_soundfont(default_soundfont(), path)
+    path = tmp_path_factory.mktemp("soundfont") / "fixed.sf2"
+    fix_soundfont(default_soundfont(), path)
     return path
 
 

@@ -1,4 +1,4 @@
-"""The mended SoundFont: symusic plays it in tune, and to the end."""
+"""The fixed SoundFont: symusic plays it in tune, and to the end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from ucr.data.slakh.render import SAMPLE_RATE, Sampler, default_soundfont
-from ucr.data.slakh.soundfont import mend_soundfont
+from ucr.data.slakh.soundfont import fix_soundfont
 from ucr.foundation.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -28,8 +28,8 @@ RATE, NOISE, SINE = (
 
 @pytest.fixture(scope="module")
 def soundfont(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("soundfont") / "mended.sf2"
-    mend_soundfont(default_soundfont(), path)
+    path = tmp_path_factory.mktemp("soundfont") / "fixed.sf2"
+    fix_soundfont(default_soundfont(), path)
     return path
 
 
@@ -69,13 +69,13 @@ def test_snares_ring(soundfont, kit):
 def test_what_is_no_soundfont_is_refused_by_name(tmp_path, content):
     (tmp_path / "odd.sf2").write_bytes(content)
     with pytest.raises(UserError, match=r"odd\.sf2 is no SoundFont 2 file"):
-        mend_soundfont(tmp_path / "odd.sf2", tmp_path / "mended.sf2")
-    assert not (tmp_path / "mended.sf2").exists()
+        fix_soundfont(tmp_path / "odd.sf2", tmp_path / "fixed.sf2")
+    assert not (tmp_path / "fixed.sf2").exists()
 
 
 def test_a_missing_soundfont_is_named(tmp_path):
     with pytest.raises(UserError, match=r"none\.sf2 does not exist"):
-        mend_soundfont(tmp_path / "none.sf2", tmp_path / "mended.sf2")
+        fix_soundfont(tmp_path / "none.sf2", tmp_path / "fixed.sf2")
 
 
 def chunk(name: bytes, body: bytes) -> bytes:
@@ -154,8 +154,8 @@ LOOPED = {54: 1, 33: -12000, 38: -12000}
     ],
 )
 def test_offsets_and_tuning_are_those_of_the_format(tmp_path, zone, key, right):
-    mend_soundfont(a_soundfont(tmp_path / "odd.sf2", zone), tmp_path / "mended.sf2")
-    audio = Sampler(tmp_path / "mended.sf2").sample(0, False, key, 0.9)
+    fix_soundfont(a_soundfont(tmp_path / "odd.sf2", zone), tmp_path / "fixed.sf2")
+    audio = Sampler(tmp_path / "fixed.sf2").sample(0, False, key, 0.9)
     audio = audio[: round(0.09 * SAMPLE_RATE)] if zone[54] == 0 else audio[: round(0.9 * SAMPLE_RATE)]
     spectrum = np.abs(np.fft.rfft(audio * np.hanning(len(audio)))) ** 2
     frequencies = np.fft.rfftfreq(len(audio), 1 / SAMPLE_RATE)
@@ -167,8 +167,8 @@ def test_offsets_and_tuning_are_those_of_the_format(tmp_path, zone, key, right):
 
 def test_zones_of_one_sample_keep_their_own_tuning_and_level(tmp_path):
     low, high = LOOPED | {43: 60 << 8, 51: -12, 48: 200}, LOOPED | {43: 60 << 8}
-    mend_soundfont(a_soundfont(tmp_path / "odd.sf2", low, high), tmp_path / "mended.sf2")
-    audio = Sampler(tmp_path / "mended.sf2").sample(0, False, 57, 0.9)
+    fix_soundfont(a_soundfont(tmp_path / "odd.sf2", low, high), tmp_path / "fixed.sf2")
+    audio = Sampler(tmp_path / "fixed.sf2").sample(0, False, 57, 0.9)
     spectrum = np.abs(np.fft.rfft(audio * np.hanning(len(audio)), RATE))
     octave_below, itself = spectrum[105:115].max(), spectrum[215:225].max()
     assert octave_below > 0.1 * itself
@@ -176,23 +176,23 @@ def test_zones_of_one_sample_keep_their_own_tuning_and_level(tmp_path):
 
 
 def test_a_loop_too_short_to_hear_and_a_sample_outside_the_file(tmp_path):
-    mend_soundfont(
+    fix_soundfont(
         a_soundfont(tmp_path / "odd.sf2", LOOPED, loop_start=NOISE + 99, loop_end=NOISE + 99),
-        tmp_path / "mended.sf2",
+        tmp_path / "fixed.sf2",
     )
-    audio = Sampler(tmp_path / "mended.sf2").sample(0, False, 69, 0.5)
+    audio = Sampler(tmp_path / "fixed.sf2").sample(0, False, 69, 0.5)
     assert 0.4 < np.abs(audio[:4000]).max() < 0.6
     assert not audio[5000:].any()
-    mend_soundfont(
-        a_soundfont(tmp_path / "odd.sf2", LOOPED, start=10**6, end=2 * 10**6), tmp_path / "mended.sf2"
+    fix_soundfont(
+        a_soundfont(tmp_path / "odd.sf2", LOOPED, start=10**6, end=2 * 10**6), tmp_path / "fixed.sf2"
     )
-    assert not Sampler(tmp_path / "mended.sf2").sample(0, False, 69, 0.5).any()
+    assert not Sampler(tmp_path / "fixed.sf2").sample(0, False, 69, 0.5).any()
 
 
 def test_a_compressed_soundfont_plays_alike(tmp_path):
     heard = []
     for name, vorbis in (("a.sf2", False), ("b.sf3", True)):
-        mend_soundfont(a_soundfont(tmp_path / name, LOOPED, vorbis=vorbis), tmp_path / f"mended_{name}")
+        fix_soundfont(a_soundfont(tmp_path / name, LOOPED, vorbis=vorbis), tmp_path / f"mended_{name}")
         heard.append(Sampler(tmp_path / f"mended_{name}").sample(0, False, 60, 0.5))
     assert np.abs(heard[0] - heard[1]).max() < 0.05
 
@@ -202,14 +202,14 @@ def test_a_soundfont_without_a_drum_kit_is_named(tmp_path):
     with pytest.raises(
         UserError, match=r"piano\.sf2 has no drum kit \(no preset in bank 128\): choose a General"
     ):
-        mend_soundfont(path, tmp_path / "mended.sf2")
+        fix_soundfont(path, tmp_path / "fixed.sf2")
 
 
 def test_a_missing_program_is_named_and_a_missing_kit_played_by_another(tmp_path):
-    mend_soundfont(a_soundfont(tmp_path / "odd.sf2", LOOPED), tmp_path / "mended.sf2")
-    with pytest.raises(UserError, match=r"mended\.sf2 has no program 33: choose a General MIDI SoundFont"):
-        Sampler(tmp_path / "mended.sf2").sample(33, False, 69, 0.5)
-    assert np.abs(Sampler(tmp_path / "mended.sf2").sample(25, True, 69, 0.5)).max() > 0.4
+    fix_soundfont(a_soundfont(tmp_path / "odd.sf2", LOOPED), tmp_path / "fixed.sf2")
+    with pytest.raises(UserError, match=r"fixed\.sf2 has no program 33: choose a General MIDI SoundFont"):
+        Sampler(tmp_path / "fixed.sf2").sample(33, False, 69, 0.5)
+    assert np.abs(Sampler(tmp_path / "fixed.sf2").sample(25, True, 69, 0.5)).max() > 0.4
 
 
 DIGESTS = """
@@ -248,7 +248,7 @@ def test_every_whistle_is_the_same_twice(soundfont):
 def test_every_note_of_debians_soundfonts_is_the_same_twice(source, tmp_path):
     if not source.is_file():
         pytest.skip("Debian's SoundFonts are not here")
-    mend_soundfont(source, tmp_path / "mended.sf2")
+    fix_soundfont(source, tmp_path / "fixed.sf2")
     every = "[(d, p, k) for d in (False, True) for p in range(128) for k in range(0, 128, 3)]"
-    peaks = [float(line.split()[-1]) for line in notes_twice(tmp_path / "mended.sf2", every)]
+    peaks = [float(line.split()[-1]) for line in notes_twice(tmp_path / "fixed.sf2", every)]
     assert max(peaks) < 20
