@@ -17,7 +17,7 @@ from ucr.data.slakh.render import SAMPLE_RATE, Sampler, default_soundfont
 from ucr.data.slakh.soundfont import fix_soundfont
 from ucr.foundation.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 DEBIAN = sorted(Path("/usr/share/sounds").glob("sf[23]/*.sf[23]")) or [Path("none")]
 RATE, NOISE, SINE = (
     44100,
