@@ -63,7 +63,7 @@ class Method(Pretrained):
     @property
     def names(self) -> Sequence[str]:
         """See `Pretrained.names`."""
-        return self.model.sources  # type: ignore[return-value]
+        return self.model.sources
 
     def stems(self, mixtures: Tensor) -> Tensor:
         """See `Pretrained.stems`; each mixture is normalised as the package does."""
@@ -71,6 +71,6 @@ class Method(Pretrained):
 
         mean = mixtures.mean(dim=(1, 2), keepdim=True)
         std = mixtures.mean(dim=1).std(dim=-1)[:, None, None] + SILENCE
-        stems = apply_model(self.model, (mixtures - mean) / std, shifts=0, overlap=OVERLAP)  # type: ignore[arg-type]
+        stems = apply_model(self.model, (mixtures - mean) / std, shifts=0, overlap=OVERLAP)
         assert isinstance(stems, torch.Tensor)
         return stems * std[:, None] + mean[:, None]

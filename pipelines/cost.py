@@ -24,7 +24,7 @@ BATCH = 8
 def measure(name: str, params: Params) -> dict:
     """Measure one method in this process, which should be a fresh one: its peak memory counts.
 
-    A method that can't separate these segments has no times; `failed` says why.
+    A method that can't separate these segments, or is not available, has no times; `failed` says why.
     """
     work = open_run(name, params)
     needs = Path(params.methods[name]["needs"])
@@ -42,7 +42,7 @@ def measure(name: str, params: Params) -> dict:
             return np.stack([work.method.separate(mixture, rate, true) for mixture, true in calls])
         return work.method.separate_batch(mixtures, rate, n_sources)
 
-    result: dict = {"method": name, "kind": work.meta.kind, "failed": work.absence[1]}
+    result: dict = {"method": name, "kind": work.meta.kind, "failed": ": ".join(filter(None, work.absence))}
     if result["failed"]:
         return result
     try:

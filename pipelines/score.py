@@ -76,11 +76,14 @@ def read_separation(folder: Path) -> dict:
 
 
 def failures(path: Path) -> dict[str, str]:
-    """Segments without estimates, with the reason: the method failed there, or can't give so many sources at all."""
+    """Segments without estimates, and why: the method failed there, or is not applicable or available at all."""
     try:
         timing = pd.read_csv(path, dtype="str", keep_default_na=False)
         missing = timing[timing["status"] != "ok"]
-        return dict(zip(missing["segment"], missing["reason"], strict=True))
+        reasons = missing["reason"].where(
+            missing["status"] == "failed", missing["status"] + ": " + missing["reason"]
+        )
+        return dict(zip(missing["segment"], reasons, strict=True))
     except (KeyError, ValueError) as error:
         raise UserError(
             f"{path} is no table of times ({error}): delete its folder and separate again"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import requests
@@ -36,6 +37,7 @@ class Pretrained(Trained):
     """
 
     sample_rate = 44100
+    model: Any
 
     def __init__(self, weights: str | None = None, batch_size: int = 8, device: str | None = None):
         super().__init__(batch_size, device)

@@ -202,6 +202,8 @@ def _fault(results: Results, method: str, task: str, cells: list[dict]) -> str:
     if reasons.empty:
         return "no score"
     status, reason = reasons.index[0]
+    if reason.startswith(("not applicable: ", "not available: ")):
+        return reason
     return f"{status} on every segment: {reason}"
 
 

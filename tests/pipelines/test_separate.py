@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from pipelines.score import failures
 from tests.helpers import PARAMS, ROOT
 from ucr.data.segments import Cut, SegmentStore, SegmentWriter
 from ucr.data.slakh.read import Track
@@ -98,7 +99,7 @@ def test_a_failing_method_costs_its_segments_only(project):
     assert list(timing.columns) == ["segment", "status", "reason", "seconds", "batch"]
     assert list(timing.segment) == [f"Track00001_{i}" for i in range(COUNT)]
     assert list(timing.status) == ["failed"] * 4 + ["ok"]
-    reasons = ["RuntimeError: out of luck", "float32[2, 23999]", "not finite", "float64[2, 24000]", ""]
+    reasons = ["RuntimeError: out of luck", "float32[1, 2, 23999]", "not finite", "float64[1, 2, 24000]", ""]
     assert 'faulty.py", line 14, in separate' in (project / "estimates/faulty/traceback.txt").read_text()
     for found, expected in zip(timing.reason, reasons, strict=True):
         assert expected in found
@@ -278,7 +279,10 @@ def test_a_method_that_is_not_available_has_rows_that_say_why(project):
     command = [sys.executable, "-m", "pipelines.cost", "mine"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert read_json(project / "costs/mine.json")["failed"] == "its server does not answer"
+    assert read_json(project / "costs/mine.json")["failed"] == "not available: its server does not answer"
+    assert set(failures(project / "estimates/mine/timing.csv").values()) == {
+        "not available: its server does not answer"
+    }
 
 
 class Batched(Baseline):
