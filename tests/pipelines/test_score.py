@@ -31,7 +31,9 @@ NAMES = [f"Track0000{track}_{i}" for track in (1, 2) for i in (0, 1)]
 @pytest.fixture
 def params() -> Params:
     values = yaml.safe_load(PARAMS.read_text())
-    values["methods"] = {name: {"needs": "segments", "code": f"baselines/{name}.py"} for name in ("irm", "hpss")}
+    values["methods"] = {
+        name: {"needs": "segments", "code": f"baselines/{name}.py"} for name in ("irm", "hpss")
+    }
     values["scores"] = {"window": 0.5, "hop": 0.25, "bootstrap": 100}
     return check_params(values)
 
