@@ -88,7 +88,7 @@ def run(variant: str, changes: dict, seed: int) -> dict:
     model_setting = make_setting(params, training.meta)
     groups = true_groups(SegmentStore(trained_on, "train"), codec, params.codec.power) if guidance else None
     began = time.monotonic()
-    jobs, history = train_rounds(
+    jobs, history, _ = train_rounds(
         params, model_setting, training, validation, codec, SegmentStore(trained_on, "train"), groups
     )
     seconds = round(time.monotonic() - began)

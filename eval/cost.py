@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,7 +17,13 @@ from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_json
 
 REPEATS = 5
-TRAINING = ("train_steps", "train_seconds", "train_seconds_elsewhere", "train_energy_wh_estimate")
+TRAINING = (
+    "train_steps",
+    "preparation_seconds",
+    "train_seconds",
+    "train_seconds_elsewhere",
+    "train_energy_wh_estimate",
+)
 SECONDS_A_MEASUREMENT = 1.0  # slow methods are repeated less often, but never less than once
 
 
@@ -73,17 +80,35 @@ def parameter_count(method: object) -> int:
     return sum(parameter.numel() for module in networks(method) for parameter in module.parameters())
 
 
-def multiply_accumulates(call: Callable[[], object]) -> int:
-    """Multiply-accumulates of a call's network operations, half of what torch's counter counts as FLOPs.
+def _eigenvectors(shape: Sequence[int], *_: object, **__: object) -> int:
+    """FLOPs of all eigenvectors of symmetric matrices, 9 n^3: Golub & Van Loan, *Matrix Computations*, section 8.3."""
+    return 9 * math.prod(shape[:-2]) * shape[-1] ** 3
 
-    LSTMs and attention are made to run as the plain products that the counter knows. Fourier
-    transforms and elementwise operations are not counted.
+
+def _householder(shape: Sequence[int], *_: object, **__: object) -> int:
+    """FLOPs of Q and R, or of the singular values, of m x n matrices, 4 n^2 (m - n / 3): sections 5.2 and 8.6."""
+    m, n = max(shape[-2:]), min(shape[-2:])
+    return 4 * math.prod(shape[:-2]) * n**2 * (3 * m - n) // 3
+
+
+def multiply_accumulates(call: Callable[[], object]) -> int:
+    """Multiply-accumulates of what a call does in torch, half of what torch's counter counts as FLOPs.
+
+    Products and convolutions are counted, in networks and elsewhere, such as in factorisations, and eigenvectors,
+    QR decompositions and singular values by their usual formulas. LSTMs and attention are made to run as the plain
+    products that the counter knows. Fourier transforms, filters, elementwise operations and what doesn't run in
+    torch are not counted.
     """
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    counter = FlopCounterMode(display=False)
+    formulas = {
+        torch.ops.aten._linalg_eigh: _eigenvectors,
+        torch.ops.aten.linalg_qr: _householder,
+        torch.ops.aten._linalg_svd: _householder,
+    }
+    counter = FlopCounterMode(display=False, custom_mapping=formulas)
     fast_path = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
@@ -100,18 +125,20 @@ def training_cost(needs: Path, watts: float) -> dict[str, float | int | None]:
     """Steps, seconds and estimated energy of the training behind `needs`; None where there was none.
 
     Weights that ship with the project were trained on the machine that their card names: their time has a
-    column of its own. The energy is `watts`, a stated guess at what a machine draws while training, times
-    the seconds.
+    column of its own. `preparation_seconds` went into what the training learns from, such as pseudo-labels. The
+    energy is `watts`, a stated guess at what a machine draws while training, times the seconds of both.
     """
     card = read_json(needs / "card.json") if (needs / "card.json").is_file() else {}
     last = card.get("last", {})
-    seconds = last.get("seconds")
+    seconds, preparation = last.get("seconds"), card.get("preparation_seconds")
+    watt_hours = None if seconds is None else round(watts * (seconds + (preparation or 0)) / 3600, 3)
     shipped = "hours" in card
     return {
         "train_steps": last.get("step"),
+        "preparation_seconds": preparation,
         "train_seconds": None if shipped else seconds,
         "train_seconds_elsewhere": seconds if shipped else None,
-        "train_energy_wh_estimate": None if seconds is None else round(watts * seconds / 3600, 3),
+        "train_energy_wh_estimate": watt_hours,
     }
 
 
@@ -123,9 +150,9 @@ def size_on_disk_mb(needs: Path) -> float:
 def cost_table(costs: dict[str, dict]) -> pd.DataFrame:
     """One row per method of what `pipelines.cost` measured.
 
-    Empty cells say that there is nothing to count: a method without a network has no
-    multiply-accumulates, one that learns nothing has 0 parameters and no training time, one that takes
-    segments one by one has no time for eight at once.
+    Empty cells say that there is nothing to count: a method that multiplies no matrices in torch has no
+    multiply-accumulates (see `multiply_accumulates`), one that learns nothing has 0 parameters and no
+    training time, one that takes segments one by one has no time for eight at once.
 
     Raises
     ------

@@ -34,8 +34,8 @@ def measure(name: str, params: Params) -> dict:
     sources = np.stack([store[i % len(store)].sources for i in range(BATCH)])
     seconds = sources.shape[-1] / rate
 
-    def separate(count: int, seconds: float = seconds) -> np.ndarray:
-        references = sources[:count, :, : round(seconds * rate)].copy()
+    def separate(count: int) -> np.ndarray:
+        references = sources[:count].copy()
         mixtures = references.mean(axis=1)
         if isinstance(work.method, Oracle):
             calls = zip(mixtures, references, strict=True)
@@ -59,9 +59,8 @@ def measure(name: str, params: Params) -> dict:
             cost.repeated(lambda: separate(BATCH), _synchronise), BATCH * seconds
         )
     result["parameters"] = cost.parameter_count(work.method)
-    result["macs_per_second"] = None
-    if result["parameters"]:
-        result["macs_per_second"] = cost.multiply_accumulates(lambda: separate(1, seconds=1.0))
+    macs = cost.multiply_accumulates(lambda: separate(1))
+    result["macs_per_second"] = round(macs / seconds) or None
     result |= cost.training_cost(needs, params.cost.watts)
     result["size_on_disk_mb"] = round(cost.size_on_disk_mb(needs), 3)
     return result

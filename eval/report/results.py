@@ -53,6 +53,7 @@ COST_NAMES = {
     "parameters": "parameters",
     "macs_per_second": "multiply-accumulates a second of audio",
     "train_seconds": "training time (s)",
+    "preparation_seconds": "time for pseudo-labels before training (s)",
     "train_seconds_elsewhere": "training time on another machine (s)",
     "train_steps": "training steps",
     "train_energy_wh_estimate": "training energy (Wh, estimate)",

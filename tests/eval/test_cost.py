@@ -9,6 +9,7 @@ from torch import nn
 
 from eval import cost
 from ucr.foundation.errors import UserError
+from ucr.signal.nmf import factorise, random_factors
 
 
 class Holder:
@@ -62,10 +63,29 @@ def test_energy_is_watts_times_seconds(tmp_path):
     (tmp_path / "card.json").write_text('{"last": {"step": 10, "seconds": 36.0}}')
     assert cost.training_cost(tmp_path, 100.0) == {
         "train_steps": 10,
+        "preparation_seconds": None,
         "train_seconds": 36.0,
         "train_seconds_elsewhere": None,
         "train_energy_wh_estimate": 1.0,
     }
+
+
+def test_finding_pseudo_labels_is_part_of_the_training_s_cost(tmp_path):
+    (tmp_path / "card.json").write_text(
+        '{"last": {"step": 10, "seconds": 36.0}, "preparation_seconds": 18.0}'
+    )
+    found = cost.training_cost(tmp_path, 100.0)
+    assert (found["preparation_seconds"], found["train_energy_wh_estimate"]) == (18.0, 1.5)
+
+
+def test_products_outside_networks_are_counted_and_decompositions_by_their_formulas():
+    matrices, factors = torch.rand(2, 30, 40), random_factors(torch.rand(2, 30, 40), 5, torch.Generator())
+    assert cost.multiply_accumulates(lambda: factorise(matrices, *factors, 3)) == 3 * 4 * 2 * 30 * 40 * 5
+    square, tall = torch.eye(6), torch.rand(9, 3)
+    assert cost.multiply_accumulates(lambda: torch.linalg.eigh(square)) == 9 * 6**3 // 2
+    assert cost.multiply_accumulates(lambda: torch.linalg.qr(tall)) == 4 * 9 * (9 - 1) // 2
+    assert cost.multiply_accumulates(lambda: torch.linalg.svdvals(tall)) == 4 * 9 * (9 - 1) // 2
+    assert cost.multiply_accumulates(lambda: np.ones((3, 3)) @ np.ones(3)) == 0
 
 
 def test_shipped_weights_were_trained_elsewhere(tmp_path):

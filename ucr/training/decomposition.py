@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from statistics import fmean
 
@@ -139,8 +140,8 @@ def train_rounds(
     codec: Codec,
     segments: SegmentStore,
     true_groups: np.ndarray | None = None,
-) -> tuple[list[Job], list[dict]]:
-    """All `rounds`, one after the other: their trainings, of which the last one's module counts, and the history.
+) -> tuple[list[Job], list[dict], float]:
+    """All `rounds`, one after the other.
 
     Parameters
     ----------
@@ -151,24 +152,36 @@ def train_rounds(
     true_groups : float16[segments, n, channels, frames], optional
         For a study of what better guidance could reach, which is no unsupervised training: what guides the first
         round in the place of what `pseudo_labels` finds.
+
+    Returns
+    -------
+    jobs
+        The trainings; the module of the last one counts.
+    history
+        Of all of them.
+    preparation
+        Seconds that finding pseudo-labels took.
     """
     device = default_device()
     model: DecompositionModel | None = None
     groups, guidance = (None, "blind") if true_groups is None else (true_groups, "true sources")
     jobs: list[Job] = []
     history: list[dict] = []
+    preparation = 0.0
     for turn in range(params.decomposition.rounds):
         torch.manual_seed(params.seed)
         last, model = model, setting.build()
+        began = time.monotonic()
         if last is not None:
             groups = own_estimates(last.cpu(), codec, segments)
             last.to(device)
         elif params.decomposition.guided and groups is None:
             groups = pseudo_labels(params, training, model.power)
+        preparation += time.monotonic() - began
         jobs.append(make_job(params, model, setting, training, validation, groups, turn, guidance))
         fit_threads(model)
         history += later(train(jobs[-1], device), history)
-    return jobs, history
+    return jobs, history, round(preparation, 1)
 
 
 def train_model(params: Params, out: Path) -> None:
@@ -179,10 +192,10 @@ def train_model(params: Params, out: Path) -> None:
     )
     setting = make_setting(params, training.meta)
     segments = SegmentStore("segments", "train")
-    jobs, history = train_rounds(params, setting, training, validation, codec, segments)
+    jobs, history, preparation = train_rounds(params, setting, training, validation, codec, segments)
     *earlier, job = jobs
     what = "decomposition model: encoders and shared denoiser"
-    card = model_card(params, job, history, default_device(), what)
+    card = model_card(params, job, history, default_device(), what) | {"preparation_seconds": preparation}
     save_training(out, job, setting.to_config(), card, history)
     for each in earlier if is_first() else []:
         finish(each)
