@@ -6,14 +6,16 @@ IEEE TASLP 14(4), 2006. As `museval.metrics.bss_eval` with `framewise_filters=Fa
 samples; the filters are those of the whole signal, the energies those of each window.
 
 Both follow from the correlations of sources with sources and with estimates at lags of 0 to 511 samples. Those of the
-whole signal are the blocks of the normal equations, which are Toeplitz, solved by Cholesky for all estimates at once;
-with those of a window, the energy of a filtered source is a scalar product with the filter's own correlation
-(x * h has energy sum over lags of r_x r_h), one matrix product for all windows. Correlations add up over stretches of
-time, so audio is read once, in any number of pieces, and only 512 numbers a pair of signals and window are kept.
+whole signal are the blocks of the normal equations, which are Toeplitz, solved once for all estimates; with those of a
+window, the energy of a filtered source is a scalar product with the filter's own correlation (x * h has energy sum over
+lags of r_x r_h), one matrix product for all windows. Correlations add up over stretches of time, so audio is read once,
+in any number of pieces, and only 512 numbers a pair of signals and window are kept.
 
-Where the delayed sources depend on each other to the last digit (equal sources, or some that fill only a part of the
-spectrum and are not rounded to 16 bits), many filters fit alike: here the shortest is taken, by museval the one that
-rounding chooses.
+Sources with next to nothing in a part of the spectrum, as decoders give them in floating point, leave the filters there
+to rounding, and with them the SIR, whose interference is then what the cuts at a window's ends let through. It is as
+near to museval's as museval's is to its own once the sources are listed in another order (tests/eval/test_bss_eval.py).
+That takes museval's solver: LU, and least squares for what is singular (equal sources). The shortest filters, which
+leave the empty part alone, have a SIR that is tens of dB higher.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, toeplitz
+from scipy.linalg import toeplitz
 
 TAPS = 512
 BLOCK = 8 * TAPS  # samples of a transform: short ones stay in the processor's cache
@@ -210,11 +212,10 @@ def _correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _solve(gram: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solve the normal equations, `gram` positive but for rounding."""
-    gram = gram + np.finfo(float).eps * np.eye(len(gram))
+    """Solve the normal equations as museval does."""
     try:
-        return cho_solve(cho_factor(gram, check_finite=False), right, check_finite=False)
-    except LinAlgError:  # the delayed sources depend on each other
+        return np.linalg.solve(gram + np.finfo(float).eps * np.eye(len(gram)), right)
+    except np.linalg.LinAlgError:  # singular: the delayed sources depend on each other
         return np.linalg.lstsq(gram, right)[0]
 
 
