@@ -2,10 +2,10 @@
 
     python -m benchmarks.clips FOLDER METHOD...
 
-FOLDER holds one folder per clip, with a WAV of each source in it; the mixture is the mean of the sources. Where every
-clip has a SOURCE_estimate.wav too, as the paper's authors publish them, these are scored as they are and as ratio
-masks on the mixture. Methods are those of `params.yaml`, with their options and, for trained ones, the weights that
-they need.
+FOLDER holds one folder per clip, with an audio file of each source in it, such as drums.wav; the mixture is the mean
+of the sources. Where every clip has a SOURCE_estimate file too, as the paper's authors publish them, these are scored as
+they are and as ratio masks on the mixture. Methods are those of `params.yaml`, with their options and, for trained ones,
+the weights that they need.
 """
 
 from __future__ import annotations
@@ -29,10 +29,16 @@ METRICS = ("si_sdr", "si_sir")
 ESTIMATE = "_estimate"
 
 
+def audio_file(folder: Path, name: str) -> Path | None:
+    """The file NAME.wav, NAME.flac or of another format in a clip's folder; None if there is none."""
+    return next(iter(sorted(path for path in folder.iterdir() if path.stem == name)), None)
+
+
 def read_clip(folder: Path, params: Params, ending: str = "") -> np.ndarray:
     """The sources of a clip, or its estimates, mono at the segments' rate: float32[n_sources, n_samples]."""
     rate = params.segments.sample_rate
-    sources = [read_audio(folder / f"{name}{ending}.wav", rate)[0].mean(axis=0) for name in params.sources]
+    files = [audio_file(folder, name + ending) or folder / f"{name}{ending}.wav" for name in params.sources]
+    sources = [read_audio(path, rate)[0].mean(axis=0) for path in files]
     length = min(len(source) for source in sources)
     return np.stack([source[:length] for source in sources])
 
@@ -66,9 +72,7 @@ def measure(name: str, clips: dict[str, np.ndarray], params: Params) -> list[dic
 
 def measure_given(folder: Path, clips: dict[str, np.ndarray], params: Params) -> list[dict[str, object]]:
     """The same of the estimates that lie beside the sources, if they do."""
-    if not all(
-        (folder / clip / f"{name}{ESTIMATE}.wav").is_file() for clip in clips for name in params.sources
-    ):
+    if not all(audio_file(folder / clip, name + ESTIMATE) for clip in clips for name in params.sources):
         return []
     rows = []
     for clip, sources in clips.items():

@@ -182,7 +182,7 @@ def load_method(name: str, params: Params) -> tuple[Meta, Baseline | Oracle]:
         )
     meta, method = make_method(name, options)
     needs = Path(options["needs"])
-    if not needs.exists():
+    if meta.weights != "none" and not needs.exists():
         raise UserError(
             f"{needs} does not exist, which {name} needs: run its stage (`dvc repro`) or fix the path"
         )
