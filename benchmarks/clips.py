@@ -3,9 +3,9 @@
     python -m benchmarks.clips FOLDER METHOD...
 
 FOLDER holds one folder per clip, with an audio file of each source in it, such as drums.wav; the mixture is the mean
-of the sources. Where every clip has a SOURCE_estimate file too, as the paper's authors publish them, these are scored as
-they are and as ratio masks on the mixture. Methods are those of `params.yaml`, with their options and, for trained ones,
-the weights that they need.
+of the sources. Where every clip has a SOURCE_estimate file too, as the paper's authors publish them, these are scored
+as they are and as ratio masks on the mixture. Methods are those of `params.yaml`, with their options and, for trained
+ones, the weights that they need.
 """
 
 from __future__ import annotations
