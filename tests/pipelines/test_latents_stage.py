@@ -47,6 +47,7 @@ def make_project(folder: Path, counts: dict[str, int], **codec) -> Path:
     params["codec"] |= codec
     if params["codec"]["name"] != "mel":
         params["decomposition"] |= {"composition": "mean", "guided": 0.0}
+        params |= {"unsupervised": {}, "variants": {}}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     make_segments(folder / "segments", counts)
     return folder

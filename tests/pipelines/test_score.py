@@ -216,7 +216,7 @@ def test_generation_is_in_a_table_of_its_own(project, params):
     score("hpss", params)
     make(params)
     table = pd.read_csv("reports/tables/generation.csv").set_index("metric")
-    assert set(table["set"]) == {"codec"}
+    assert set(table["set"]) == {"codec", "test split"}
     assert {"frechet", "precision", "recall", "density", "coverage", "distance_to_training"} == set(
         table.index
     )
