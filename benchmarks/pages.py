@@ -18,7 +18,9 @@ from ucr.foundation.files import replacing
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ROOT / "reports" / "tables"
 PAGES = {"README.md": ["headline"], "docs/results.md": ["separation", "cost"]}
-HEADLINE = ["irm", "conv_tasnet", "ucr_adapted", "ucr_pretrained", "ucr", "nmf", "hpss", "mixture"]
+HEADLINE = [
+    *("psm", "conv_tasnet", "ucr_adapted", "ucr", "bootstrap", "ucr_composed", "grouping_adapted", "mixture")
+]
 KINDS = ["oracle", "supervised", "unsupervised", "blind", "bound"]
 
 
@@ -30,7 +32,7 @@ def pages(folder: Path = ROOT, tables: Path = TABLES) -> dict[Path, str]:
     UserError
         If a page lacks the comments, or the headline's methods are not all in the run's tables.
     """
-    separation = pd.read_csv(tables / "separation.csv").replace({"kind": {"ours": "unsupervised"}})
+    separation = pd.read_csv(tables / "separation.csv")
     scores = separation[(separation["reference"] == "waveform") & (separation["unit"] == "segment")]
     if missing := sorted(set(HEADLINE) - set(scores["method"])):
         raise UserError(
