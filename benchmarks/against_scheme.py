@@ -161,7 +161,7 @@ def separation_rows(folder: Path, count: int, steps: int, rounds: int) -> list[d
     default = setting("", {})
     ours, slow = (ucr_method.Method(steps=n, batch_size=count) for n in (1, steps))
     for method in (ours, slow):
-        method.load(FOLDER / params.task, default)
+        method.load(FOLDER / params.task, params.sources)
     sound = torch.from_numpy(mixtures)
     rate, n = store.sample_rate, len(store.sources)
     estimates: dict[str, np.ndarray] = {}

@@ -3,6 +3,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tests.helpers import ROOT
+from tests.ucr.program.conftest import with_prior  # noqa: F401
 
 PATH = ROOT / "notebooks" / "inference.ipynb"
 

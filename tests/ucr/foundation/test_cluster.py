@@ -113,7 +113,7 @@ def test_scores_are_the_same_on_a_cluster(project, scheduler, monkeypatch):
 
     from eval import folders
 
-    monkeypatch.setattr(folders, "BATCH_SAMPLES", 4000)  # a batch a song
+    monkeypatch.setattr(folders, "TOGETHER", 4000)  # a song at once
     folder, rng = project(), np.random.default_rng(0)
     for number in range(6):
         for source in ("drums", "bass"):
