@@ -158,7 +158,6 @@ def separation_rows(folder: Path, count: int, steps: int, rounds: int) -> list[d
     store = SegmentStore(folder / "segments", "train")
     pieces = [store[i] for i in range(count)]
     mixtures, true = (np.stack([getattr(each, key) for each in pieces]) for key in ("mixture", "sources"))
-    default = setting("", {})
     ours, slow = (ucr_method.Method(steps=n, batch_size=count) for n in (1, steps))
     for method in (ours, slow):
         method.load(FOLDER / params.task, params.sources)

@@ -20,7 +20,7 @@ def test_the_notebook_is_kept_without_outputs(notebook):
 
 
 @pytest.mark.slow
-def test_the_notebook_runs(notebook, with_prior, monkeypatch):
+def test_the_notebook_runs(notebook, with_prior, monkeypatch):  # noqa: F811
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(ROOT)}}).execute()
     shown = [output.data for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
