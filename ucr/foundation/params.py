@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasChoices, Field, field_validator, model_validator
 
-from ucr.foundation.schema import Section, checked, read_yaml
+from ucr.foundation.executor import ExecutorParams
+from ucr.foundation.schema import PARAMS_FILE, Section, checked, read_yaml
 
-PARAMS_FILE = "params.yaml"
 TRAINED_CODEC = "models/codec"  # where train_codec writes
 HEAD_CHANNELS = 32  # of attention
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ()-]*")  # of a source, and so of files
@@ -349,20 +349,6 @@ class ReportParams(Section):
     published: str | None
 
 
-class ExecutorParams(Section):
-    """Where parallel work is done: by `loky` on this machine's cores, by `dask` on the cluster of `scheduler`, an
-    address such as `tcp://host:8786`. No result depends on it."""
-
-    backend: Literal["loky", "dask"] = "loky"
-    scheduler: str | None = None
-
-    @model_validator(mode="after")
-    def _dask_has_a_scheduler(self) -> ExecutorParams:
-        if self.backend == "dask" and not self.scheduler:
-            raise ValueError("dask needs `scheduler`, its address, such as tcp://host:8786")
-        return self
-
-
 class Params(Section):
     """Everything a run depends on beside its data and code; `executor`, on which nothing depends, is in no dump.
 
@@ -460,12 +446,6 @@ def load_params(path: str | Path = PARAMS_FILE) -> Params:
         the message names the key.
     """
     return check_params(read_yaml(path), path)
-
-
-def read_executor(path: str | Path = PARAMS_FILE) -> ExecutorParams:
-    """The `executor` of a params file, the default where there is none, whatever else the file holds."""
-    section = read_yaml(path).get("executor", {}) if Path(path).is_file() else {}
-    return checked(ExecutorParams, section, path, place=("executor",))
 
 
 def check_params(values: dict, path: str | Path = PARAMS_FILE) -> Params:

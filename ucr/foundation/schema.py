@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ucr.foundation.errors import UserError
 
 M = TypeVar("M", bound=BaseModel)
+PARAMS_FILE = "params.yaml"
 WHOLE = {"methods", "supervised", "unsupervised", "variants"}
 
 

@@ -10,7 +10,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from ucr.foundation.cluster import over_cluster
 from ucr.foundation.errors import UserError
-from ucr.foundation.params import read_executor
+from ucr.foundation.executor import read_executor
 
 
 def in_workers(
