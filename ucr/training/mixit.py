@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ucr.data.segments import SegmentStore
 from ucr.foundation.params import Params
-from ucr.training.supervised import GAINS, VALIDATION_CROPS, Network, build
+from ucr.training.supervised import GAINS, VALIDATION_CROPS, Network, build, waveform_job
 from ucr.training.trainer import Job
 
 NAME: Final = "mixit"
@@ -87,20 +87,15 @@ def make_job(
         (mixtures,) = batch
         return mixit_loss(module(mixtures.sum(dim=1)).float(), mixtures)
 
-    def validate() -> dict[str, float]:
-        device = next(module.parameters()).device
-        losses = [loss((crops.to(device),)) for crops in held_out.split(optim.batch)]
-        return {"validation_loss": torch.stack(losses).mean().item()}
-
-    job = Job(
-        name=NAME,
-        module=module,
-        draw=lambda rng, _: (pairs_of_mixtures(training, rng, optim.batch, length),),
-        loss=loss,
-        validate=validate,
-        optim=optim,
-        steps=optim.total_steps(len(training)),
-        seed=params.seed,
-        identity={**config, "segments": training.fingerprint},
+    job = waveform_job(
+        NAME,
+        module,
+        config,
+        optim,
+        params.seed,
+        training,
+        lambda rng: pairs_of_mixtures(training, rng, optim.batch, length),
+        held_out,
+        loss,
     )
     return job, config

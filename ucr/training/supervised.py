@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from ucr.data.segments import SegmentStore
 from ucr.foundation.errors import UserError
-from ucr.foundation.params import Params
+from ucr.foundation.params import OptimParams, Params
 from ucr.training.trainer import Job
 
 GAINS = (0.25, 1.25)
@@ -118,20 +119,60 @@ def make_job(
         (sources,) = batch
         return method.loss(module(sources.mean(dim=1)), sources)
 
+    job = waveform_job(
+        name,
+        module,
+        config,
+        optim,
+        params.seed,
+        training,
+        lambda rng: remixed(training, rng, optim.batch, length),
+        held_out,
+        loss,
+    )
+    return job, config
+
+
+def waveform_job(
+    name: str,
+    module: nn.Module,
+    config: dict,
+    optim: OptimParams,
+    seed: int,
+    training: SegmentStore,
+    draw: Callable[[np.random.Generator], Tensor],
+    held_out: Tensor,
+    loss: Callable[[tuple[Tensor, ...]], Tensor],
+) -> Job:
+    """A training on batches of one tensor, validated by the mean loss of `held_out` in batches.
+
+    Parameters
+    ----------
+    name, module, optim, seed, loss
+        As `Job`'s.
+    config
+        What the weights are saved with; with the segments' fingerprint it is the job's identity.
+    training
+        The segments that `draw` draws from.
+    draw
+        (random generator) -> a training batch.
+    held_out : float32[n, ...]
+        Of the validation split.
+    """
+
     def validate() -> dict[str, float]:
         device = next(module.parameters()).device
         losses = [loss((crops.to(device),)) for crops in held_out.split(optim.batch)]
         return {"validation_loss": torch.stack(losses).mean().item()}
 
-    job = Job(
+    return Job(
         name=name,
         module=module,
-        draw=lambda rng, _: (remixed(training, rng, optim.batch, length),),
+        draw=lambda rng, _: (draw(rng),),
         loss=loss,
         validate=validate,
         optim=optim,
         steps=optim.total_steps(len(training)),
-        seed=params.seed,
+        seed=seed,
         identity={**config, "segments": training.fingerprint},
     )
-    return job, config
