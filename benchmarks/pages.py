@@ -75,6 +75,8 @@ def _separation(scores: pd.DataFrame, methods: list[str]) -> str:
 
     def interval(name: str, source: str) -> str:
         cell = cells.loc[(name, source, "si_sdr")]
+        if pd.isna(cell["mean"]):
+            return ""
         return f"{cell['mean']:.1f} ({cell['ci_low']:.1f} to {cell['ci_high']:.1f})"
 
     def both(name: str, metric: str) -> str:
@@ -122,7 +124,7 @@ def _cost(costs: pd.DataFrame, methods: list[str]) -> str:
             millions(row["macs_per_second"], 0),
             trained(row),
             " / ".join(f"{value:.3f}" for value in (row["rtf_1"], row["rtf_8"]) if pd.notna(value)),
-            f"{row['peak_memory_mb']:.0f}",
+            "" if pd.isna(row["peak_memory_mb"]) else f"{row['peak_memory_mb']:.0f}",
         ]
         for name, row in costs.loc[methods].iterrows()
     ]

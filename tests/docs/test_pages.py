@@ -48,14 +48,17 @@ def test_every_link_leads_somewhere(page):
 
 def test_every_page_of_docs_is_reached_from_the_readme():
     readme = (ROOT / "README.md").read_text()
+    contents = (ROOT / "docs" / "index.md").read_text().splitlines()
     of_the_site = {"index.md", "api.md", "changes.md", "contributing.md"}
     for page in (ROOT / "docs").glob("*.md"):
         assert page.name in of_the_site or f"](docs/{page.name}" in readme, page.name
+        assert page.name == "index.md" or page.stem in contents, f"{page.name} is in no list of docs/index.md"
 
 
 def test_tables_are_those_of_the_run():
     for path, text in pages.pages().items():
         assert path.read_text() == text, f"{path.name}: run python -m benchmarks.pages"
+        assert "nan" not in text.split()
 
 
 @pytest.fixture
