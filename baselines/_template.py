@@ -14,7 +14,7 @@ from ucr.signal.spectrogram import apply_masks, stft
 
 META = Meta(
     name="template",  # the file's name, without a leading underscore
-    kind="blind",  # oracle, blind, supervised or ours: see ucr/methods/contract.py
+    kind="blind",  # oracle, bound, blind, unsupervised or supervised: see ucr/methods/contract.py
     paper="No paper: an example",
     summary="What lies below a frequency, then the rest",
     n_sources=2,
@@ -36,7 +36,7 @@ class Method(Baseline):
     def __init__(self, split_hz: float = 250.0, n_fft: int = 2048, hop: int = 512):
         self.split_hz, self.n_fft, self.hop = split_hz, n_fft, hop
 
-    # A method with trained weights also has `load(self, needs, params)`: see ucr/methods/contract.py.
+    # A method with trained weights also has `load(self, weights, sources)`: see ucr/methods/contract.py.
 
     def separate(self, mixture: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
         """See `Baseline.separate`."""

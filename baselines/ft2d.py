@@ -21,7 +21,7 @@ TINY = 1e-7  # beside the largest magnitude
 class Method(Baseline):
     """Keep the local maxima of the 2-D transform as background, weighted by how far they stand out.
 
-    A local maximum of the transform (scale along frequency, rate along time) weighs (its height - mean) / standard
+    A local maximum of the transform (scale along frequency, rate along time) weighs (its magnitude - mean) / standard
     deviation of its neighbourhood, relative to the greatest such weight; all else weighs 0. The background B is the
     inverse transform of the weighted transform, and its mask min(|B|, V) / V with V the mixture's magnitude, relative
     to the mask's largest value; the rest is foreground. These are the defaults of the first author's implementation
@@ -54,12 +54,12 @@ class Method(Baseline):
         return apply_masks(spectrogram, masks, len(mixture), self.n_fft, self.hop)
 
 
-def peak_weights(height: np.ndarray, neighbourhood: tuple[int, int]) -> np.ndarray:
+def peak_weights(magnitudes: np.ndarray, neighbourhood: tuple[int, int]) -> np.ndarray:
     """How far each local maximum stands out of its neighbourhood, in standard deviations of this.
 
     Parameters
     ----------
-    height : float[scales, rates]
+    magnitudes : float[scales, rates]
         Magnitudes of a 2-D Fourier transform, not all 0; periodic.
     neighbourhood
         Size in points.
@@ -70,11 +70,11 @@ def peak_weights(height: np.ndarray, neighbourhood: tuple[int, int]) -> np.ndarr
         In [0, 1], 1 for the one that stands out most and 0 where there is no maximum; the same for positive and
         negative scales, and for positive and negative rates.
     """
-    height = height / height.max()
-    highest = maximum_filter(height, neighbourhood, mode="wrap")
-    mean = uniform_filter(height, neighbourhood, mode="wrap")
-    variance = uniform_filter(height**2, neighbourhood, mode="wrap") - mean**2
-    weights = (height == highest) * (highest - mean) / (np.sqrt(np.maximum(variance, 0)) + TINY)
+    magnitudes = magnitudes / magnitudes.max()
+    highest = maximum_filter(magnitudes, neighbourhood, mode="wrap")
+    mean = uniform_filter(magnitudes, neighbourhood, mode="wrap")
+    variance = uniform_filter(magnitudes**2, neighbourhood, mode="wrap") - mean**2
+    weights = (magnitudes == highest) * (highest - mean) / (np.sqrt(np.maximum(variance, 0)) + TINY)
     for axis in (0, 1):  # index -k of a transform is its length - k
         weights = np.maximum(weights, np.roll(np.flip(weights, axis), 1, axis))
     return weights / max(weights.max(), TINY)

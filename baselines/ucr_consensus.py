@@ -6,16 +6,15 @@ from pathlib import Path
 
 import librosa
 import numpy as np
-import torch
-from scipy.optimize import linear_sum_assignment
 
-from ucr.foundation.params import GroupingParams
+from ucr.codecs.mel import MelCodec
 from ucr.methods.contract import Meta
+from ucr.signal.overlap import best_permutation
 from ucr.signal.spectrogram import istft, stft
 from ucr.training.adaptation import adapted
-from ucr.training.grouping import group
 
 from ._shared.decomposition import PAPER, Pretrained
+from ._shared.grouping import decoded_labels
 
 META = Meta(
     name="ucr_consensus",
@@ -46,24 +45,16 @@ class Method(Pretrained):
         means = [self._consensus(*each, n_sources) for each in zip(mixtures, learnt, strict=True)]
         return adapted(mixtures, np.stack(means))
 
-    @torch.no_grad()
     def _consensus(self, mixture: np.ndarray, learnt: np.ndarray, n_sources: int) -> np.ndarray:
         if not mixture.any():
             return learnt
-        audio = torch.tensor(mixture)[None]
-        latents = self.codec.encode(audio.to(self.device)).cpu().numpy()
-        groups = group(
-            latents, [""], self.model.power, n_sources, self.percussive, GroupingParams(), self.seed
-        )
-        components = torch.from_numpy(groups).float().to(self.device)
-        found = [self.codec.decode_components(components, audio.to(self.device))[0].cpu().numpy()]
+        if not isinstance(self.codec, MelCodec):
+            raise ValueError(
+                f"magnitudes are grouped, which the codec {self.codec.name} has none of: choose mel"
+            )
+        found = [decoded_labels(self.codec, mixture, n_sources, self.percussive, self.seed, self.device)]
         if self.percussive and n_sources == 2:
             parts = librosa.decompose.hpss(stft(mixture, 4096, 1024), kernel_size=17)
             found.append(istft(2 * np.stack(parts), len(mixture), 4096, 1024))
-        together = np.stack([learnt, *(nearest(learnt, each) for each in found)])
+        together = np.stack([learnt, *(each[best_permutation(learnt, each)] for each in found)])
         return together.mean(axis=0)
-
-
-def nearest(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The estimates of `second`, float32[n, n_samples], in the order of greatest correlation with those of `first`."""
-    return second[linear_sum_assignment(first @ second.T, maximize=True)[1]]

@@ -32,7 +32,7 @@ from ucr.foundation.files import write_csv
 from ucr.foundation.hashes import short_hash
 from ucr.foundation.params import PARAMS_FILE, Params, check_params
 from ucr.foundation.schema import merge, read_yaml
-from ucr.training.decomposition import make_setting, train_rounds
+from ucr.training.decomposition import make_setting, self_train
 from ucr.training.latents import LatentStore, open_latents, write_latents
 from ucr.training.trainer import RUNS, finish
 from ucr.weights import FOLDER
@@ -69,7 +69,7 @@ def latents(params: Params, folder: Path) -> list[LatentStore]:
 
 
 @torch.no_grad()
-def true_groups(store: SegmentStore, codec: Codec, power: float) -> np.ndarray:
+def true_labels(store: SegmentStore, codec: Codec, power: float) -> np.ndarray:
     """The true sources in the place of a grouping, on the mixture's scale: float16[segments, n, channels, frames]."""
     latents = [codec.encode(torch.from_numpy(segment.sources)).numpy() for segment in store]
     return np.stack([len(s) ** -power * s for s in latents]).astype(np.float16)
@@ -86,10 +86,10 @@ def run(variant: str, changes: dict, seed: int) -> dict:
     training, validation = latents(params, trained_on)
     codec = make_codec(params.codec, params.segments.sample_rate)
     model_setting = make_setting(params, training.meta)
-    groups = true_groups(SegmentStore(trained_on, "train"), codec, params.codec.power) if guidance else None
+    labels = true_labels(SegmentStore(trained_on, "train"), codec, params.codec.power) if guidance else None
     began = time.monotonic()
-    jobs, history, _ = train_rounds(
-        params, model_setting, training, validation, codec, SegmentStore(trained_on, "train"), groups
+    jobs, history, _ = self_train(
+        params, model_setting, training, validation, codec, SegmentStore(trained_on, "train"), labels
     )
     seconds = round(time.monotonic() - began)
     folder = RUNS / f"ablation-{variant}-{seed}"

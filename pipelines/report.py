@@ -35,8 +35,7 @@ def make_report(root: Path, params: Params) -> Path:
     from eval.report.results import read_results
 
     codec = [Path(TRAINED_CODEC).name] if params.codec_training else []
-    trained = ["decomposition", *params.variants, "prior", *params.supervised, *params.unsupervised]
-    results = read_results(root, [*codec, *trained])
+    results = read_results(root, [*codec, *params.trainings])
     figures, page = root / "reports" / "figures", root / "reports" / "index.html"
     with replacing(figures) as folder:
         folder.mkdir()

@@ -13,7 +13,7 @@ from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_json, replacing, write_csv, write_json
 from ucr.foundation.hashes import files_hash, values_hash
 from ucr.foundation.params import Params, load_params
-from ucr.foundation.provenance import code_version, libraries, machine
+from ucr.foundation.provenance import made_with
 from ucr.weights import weights_of
 
 REFERENCES = {"waveform": Path("references/waveform"), "codec": Path("references/codec")}
@@ -52,9 +52,7 @@ def score(method: str, params: Params) -> pd.DataFrame:
         "references": files_hash(*REFERENCES.values()),
         "weights": files_hash(*weights) if weights else None,
         "params": {"hash": values_hash(values), "values": values},
-        "code": code_version(),
-        "libraries": libraries(),
-        "machine": machine(),
+        **made_with(),
     }
     with replacing(OUT / method) as temporary:
         temporary.mkdir()

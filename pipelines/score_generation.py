@@ -23,7 +23,7 @@ from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_audio, replacing, write_csv, write_json
 from ucr.foundation.hashes import files_hash, values_hash
 from ucr.foundation.params import LearnedSpace, Params, load_params
-from ucr.foundation.provenance import code_version, libraries, machine
+from ucr.foundation.provenance import made_with
 from ucr.foundation.workers import in_workers
 
 SEGMENTS = Path("segments")
@@ -260,9 +260,7 @@ def main() -> None:
         "data": test.fingerprint,
         "generated": files_hash(GENERATED / "manifest.csv"),
         "params": {"hash": values_hash(values), "values": values},
-        "code": code_version(),
-        "libraries": libraries(),
-        "machine": machine(),
+        **made_with(),
     }
     with replacing(OUT) as temporary:
         temporary.mkdir()

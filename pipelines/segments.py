@@ -12,7 +12,7 @@ from ucr.data.segments import Cut, SegmentWriter, cut_track
 from ucr.data.slakh.read import Track, find_tracks
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_json
-from ucr.foundation.hashes import code_hash, values_hash
+from ucr.foundation.hashes import code_hash, short_hash
 from ucr.foundation.params import Params, load_params
 from ucr.foundation.schema import Description, checked
 from ucr.foundation.workers import in_workers
@@ -47,7 +47,7 @@ def main() -> None:
         "dataset": dataset.name,
         "dataset_fingerprint": dataset.fingerprint,
     }
-    key = values_hash([meta, code_hash()])[:16]
+    key = short_hash([meta, code_hash()])
     tracks = find_tracks(Path(dataset.root).resolve())
     writer = SegmentWriter(WORK / f"segments-{key}")
     waiting = [track for track in tracks if (track.split, track.name) not in writer.done]

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ucr.foundation.errors import command
 from ucr.foundation.files import replacing, write_audio, write_csv, write_json
 from ucr.foundation.params import Params, load_params
-from ucr.foundation.provenance import code_version, libraries, machine
+from ucr.foundation.provenance import made_with
 from ucr.foundation.workers import in_workers
 from ucr.methods.running import MethodRun, Outcome, open_run
 
@@ -81,7 +81,7 @@ def separate(name: str, params: Params) -> None:
             "sources": sources,
             "sample_rate": rate,
             "segments": work.store.fingerprint,
-            "provenance": {"code": code_version(), "libraries": libraries(), "machine": machine()},
+            "provenance": made_with(),
         }
         write_json(folder / "method.json", card)
     if absence:

@@ -31,15 +31,17 @@ def main() -> None:
             f"params.yaml: unsupervised lacks {name!r}: add it, or choose {', '.join(params.unsupervised)}"
         )
     method: Any = find(name).method
+    preparation = 0.0
     if name == mixit.NAME:
         job, config = mixit.make_job(method, params, *(SegmentStore("segments", split) for split in SPLITS))
     else:
         latents = (open_latents("latents", split, sources=params.sources) for split in SPLITS)
-        job, config = bootstrap.make_job(method, params, *latents)
+        job, config, preparation = bootstrap.make_job(method, params, *latents)
     device = default_device()
     history = train(job, device)
     what = f"{name}, unsupervised baseline, trained on mixtures"
-    save_training(OUT / name, job, config, model_card(params, job, history, device, what), history)
+    card = model_card(params, job, history, device, what) | {"preparation_seconds": preparation}
+    save_training(OUT / name, job, config, card, history)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""What `ucr`, `ucr_masked`, `ucr_pretrained` and `ucr_adapted` share: separation by a trained decomposition model."""
+"""What the methods `ucr` and `ucr_*` share: separation by a trained decomposition model."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
 from ucr.codecs import Codec
 from ucr.foundation.errors import UserError
+from ucr.methods.contract import NotAvailable
 from ucr.methods.trained import Trained
 from ucr.model.decomposition import DecompositionModel, load_decomposition
 from ucr.weights import tasks, weights_of
@@ -58,16 +58,9 @@ class Decomposition(Trained):
 class Pretrained(Decomposition):
     """`ucr` with the weights of the run's task in the folder `needs`; takes the options of `ucr`."""
 
-    missing = ""
-
     def load(self, weights: Path, sources: list[str]) -> None:
         task = "+".join(sources)
-        if found := weights_of(task, weights):
-            super().load(found, sources)
-        else:
-            self.missing = f"{weights} has no weights for {task}, only for {', '.join(tasks(weights))}"
-
-    def separate_batch(self, mixtures: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
-        if self.missing:
-            raise ValueError(self.missing)
-        return super().separate_batch(mixtures, sample_rate, n_sources)
+        found = weights_of(task, weights)
+        if found is None:
+            raise NotAvailable(f"{weights} has no weights for {task}, only for {', '.join(tasks(weights))}")
+        super().load(found, sources)

@@ -55,9 +55,20 @@ class Grouping(Baseline):
             raise ValueError(f"the codec takes {self.codec.sample_rate} Hz, not {sample_rate} Hz")
         if not mixture.any():  # silence has no timbre to cluster
             return np.zeros((n_sources, len(mixture)), dtype=np.float32)
-        audio = torch.tensor(mixture)[None]
-        latents = self.codec.encode(audio).numpy()
-        groups = group(
-            latents, [""], self.codec.power, n_sources, self.percussive, GroupingParams(), self.seed
-        )
-        return self.codec.decode_components(torch.from_numpy(groups).float(), audio)[0].numpy()
+        return decoded_labels(self.codec, mixture, n_sources, self.percussive, self.seed)
+
+
+@torch.no_grad()
+def decoded_labels(
+    codec: MelCodec,
+    mixture: np.ndarray,
+    n_sources: int,
+    percussive: bool,
+    seed: int,
+    device: torch.device | str = "cpu",
+) -> np.ndarray:
+    """The pseudo-labels of float32[n_samples], decoded by `codec` on its device: float32[n_sources, n_samples]."""
+    audio = torch.tensor(mixture, device=device)[None]
+    latents = codec.encode(audio).cpu().numpy()
+    labels = group(latents, [""], codec.power, n_sources, percussive, GroupingParams(), seed)
+    return codec.decode_components(torch.from_numpy(labels).float().to(device), audio)[0].cpu().numpy()

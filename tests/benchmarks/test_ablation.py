@@ -25,9 +25,9 @@ class Codec:
 @pytest.mark.parametrize("power", [0.5, 1.0])
 def test_true_sources_in_the_groupings_place_have_the_mixtures_scale(power):
     sources = np.random.default_rng(0).random((2, 8, 20), np.float32)
-    (groups,) = ablation.true_groups([Segment(sources)], Codec(), power).astype(np.float64)
+    (labels,) = ablation.true_labels([Segment(sources)], Codec(), power).astype(np.float64)
     # The mixture is the mean of the sources: so each counts half in it.
-    np.testing.assert_allclose(groups ** (1 / power), sources ** (1 / power) / 2, atol=2e-3)
+    np.testing.assert_allclose(labels ** (1 / power), sources ** (1 / power) / 2, atol=2e-3)
 
 
 def test_unknown_guidance_is_refused():

@@ -62,19 +62,25 @@ class Codec(Protocol):
         """
 
 
-def same_codec(params: CodecParams, sample_rate: int, fingerprint: str, user: object, device: str) -> Codec:
-    """`make_codec` for weights that were trained in its latent space.
+def same_codec(
+    params: CodecParams,
+    sample_rate: int,
+    fingerprint: str,
+    user: object,
+    device: str,
+    remedy: str = "train it again",
+) -> Codec:
+    """`make_codec` for weights or latents that are of its latent space.
 
     Raises
     ------
     UserError
-        As `make_codec`, and if it is not the codec of this fingerprint any more; `user` names the weights.
+        As `make_codec`, and if it is not the codec of this fingerprint any more; `user` names what needs it,
+        `remedy` says how to make that again.
     """
     codec = make_codec(params, sample_rate, device)
     if codec.fingerprint != fingerprint:
-        raise UserError(
-            f"{user} was trained in the latent space of another {codec.name} codec: train it again"
-        )
+        raise UserError(f"{user} was made in the latent space of another {codec.name} codec: {remedy}")
     return codec
 
 

@@ -383,6 +383,11 @@ class Params(Section):
         """Length of a segment in samples."""
         return round(self.segments.seconds * self.segments.sample_rate)
 
+    @property
+    def trainings(self) -> list[str]:
+        """Names of the folders under `models` that the trainings write, but for the codec's."""
+        return ["decomposition", *self.variants, "prior", *self.supervised, *self.unsupervised]
+
     @model_validator(mode="after")
     def _codec_is_trained(self) -> Params:
         if self.codec.needs == TRAINED_CODEC and not self.codec_training:

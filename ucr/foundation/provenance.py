@@ -40,6 +40,11 @@ def machine() -> dict[str, object]:
     return {"cpu": cpu, "cores": cores, "memory_gb": round(memory, 1), "system": platform.system()}
 
 
+def made_with() -> dict[str, object]:
+    """Code, libraries and machine."""
+    return {"code": code_version(), "libraries": libraries(), "machine": machine()}
+
+
 def git(*arguments: str) -> str:
     """What a git command prints about this code, stripped; empty where it fails or there is no git."""
     try:

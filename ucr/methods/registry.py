@@ -151,10 +151,7 @@ def check_methods(params: Params) -> None:
     UserError
         As `make_method`, and if what a method needs is there neither now nor after the trainings.
     """
-    trained = {
-        Path("models") / name
-        for name in ("decomposition", *params.variants, "prior", *params.supervised, *params.unsupervised)
-    }
+    trained = {Path("models") / name for name in params.trainings}
     for name in (*params.supervised, *params.unsupervised):
         find(name)
     for name, options in params.methods.items():

@@ -211,7 +211,7 @@ class DecompositionModel(nn.Module):
         noise = torch.randn_like(latents)
         return noise, iadb.draw_alpha(len(latents), self.params.iadb, latents.device, progress)
 
-    def loss(self, latents: Tensor, noise: Tensor, alpha: Tensor, grouping: Tensor | None = None) -> Tensor:
+    def loss(self, latents: Tensor, noise: Tensor, alpha: Tensor, labels: Tensor | None = None) -> Tensor:
         """Mean squared error of the composed prediction.
 
         Parameters
@@ -220,7 +220,7 @@ class DecompositionModel(nn.Module):
             The codec's, of mixtures.
         noise, alpha
             From `draw_noise`.
-        grouping : float32[b, n, channels, frames], optional
+        labels : float32[b, n, channels, frames], optional
             Pseudo-labels of the components' latents; with them, the error of the components is added, and
             that of the ratio masks which they make.
         """
@@ -229,9 +229,9 @@ class DecompositionModel(nn.Module):
         noisy = noisy[:, None].expand(-1, self.n_components, -1, -1)
         components = self.denoise(noisy, alpha, self.encode(clean)).float()
         loss = functional.mse_loss(self.compose(components), iadb.target(clean, noise, self.params.iadb))
-        if grouping is None:
+        if labels is None:
             return loss
-        labels = grouping / self.scale / self.level(latents)[:, None]
+        labels = labels / self.scale / self.level(latents)[:, None]
         return loss + component_error(components, labels, clean, self.power)
 
     @torch.no_grad()

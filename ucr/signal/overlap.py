@@ -62,7 +62,7 @@ def joined(parts: Iterable[tuple[int, np.ndarray]], ordered: bool = True) -> Ite
             before = held[..., step:]
             shared = before.shape[-1]
             if not ordered:
-                part = part[_order(before, part[..., :shared])]
+                part = part[best_permutation(before, part[..., :shared])]
             fade = (np.arange(1, shared + 1) / (shared + 1)).astype(np.float32)
             faded = before + fade * (part[..., :shared] - before)
             part = np.concatenate([faded, part[..., shared:]], axis=-1)
@@ -71,7 +71,7 @@ def joined(parts: Iterable[tuple[int, np.ndarray]], ordered: bool = True) -> Ite
         yield held
 
 
-def _order(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def best_permutation(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """The permutation of `after` with the least squared difference from `before`, which is the greatest correlation."""
     likeness = before.reshape(len(before), -1) @ after.reshape(len(after), -1).T
     return linear_sum_assignment(likeness, maximize=True)[1]

@@ -10,6 +10,9 @@ from ucr.signal.masks import ratio_masks
 from ucr.signal.nmf import factorise, random_factors
 
 TINY = 1e-8  # of the loudest magnitude
+UPDATES = 60  # of an estimate's factors
+REFITS = 20  # of all factors, on the mixture
+WINDOWS = (4096, 8192)  # samples; each steps by a quarter and has factors of its own
 
 
 @torch.no_grad()
@@ -17,10 +20,6 @@ def adapted(
     mixtures: np.ndarray,
     estimates: np.ndarray,
     spectra: int = 8,
-    updates: int = 60,
-    refits: int = 20,
-    seed: int = 0,
-    windows: tuple[int, ...] = (4096, 8192),
 ) -> np.ndarray:
     """Refine estimates by a model of the song: every component is a few spectra that come again.
 
@@ -39,14 +38,6 @@ def adapted(
         Adding up to `n_sources` times the mixtures.
     spectra
         Of each component.
-    updates
-        Of an estimate's factors.
-    refits
-        Updates of all factors on the mixture.
-    seed
-        Of their random start.
-    windows
-        Lengths of the Hann windows in samples, each of which steps by a quarter; every one has factors of its own.
 
     Returns
     -------
@@ -54,13 +45,11 @@ def adapted(
         Adding up to `n_sources` times the mixtures.
     """
     audio, given = torch.from_numpy(mixtures), torch.from_numpy(estimates)
-    refined = [_refitted(audio, given, spectra, updates, refits, seed, n_fft) for n_fft in windows]
+    refined = [_refitted(audio, given, spectra, n_fft) for n_fft in WINDOWS]
     return ((given + torch.stack(refined).mean(dim=0)) / 2).numpy()
 
 
-def _refitted(
-    mixtures: Tensor, estimates: Tensor, spectra: int, updates: int, refits: int, seed: int, n_fft: int
-) -> Tensor:
+def _refitted(mixtures: Tensor, estimates: Tensor, spectra: int, n_fft: int) -> Tensor:
     """What the factors of estimates, fitted to the mixtures, make of them: `adapted` for one window, no mean."""
     batch, n, n_samples = estimates.shape
     hop, hann = n_fft // 4, torch.hann_window(n_fft)
@@ -73,13 +62,13 @@ def _refitted(
     loudest = magnitudes.amax(dim=(1, 2), keepdim=True).clamp_min(1e-30)
     parts = spectrograms(estimates.flatten(0, 1)).abs() / (n * loudest.repeat_interleave(n, dim=0)) + TINY
     # The same start for every item, so that none depends on the others of its batch.
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     start = random_factors(torch.ones(n, *parts.shape[1:]), spectra, generator)
     columns, rows = (each.repeat(batch, 1, 1) for each in start)
-    columns, rows = factorise(parts, columns * parts.mean(dim=(1, 2), keepdim=True), rows, updates)
+    columns, rows = factorise(parts, columns * parts.mean(dim=(1, 2), keepdim=True), rows, UPDATES)
     columns = columns.unflatten(0, (batch, n)).transpose(1, 2).flatten(2)
     rows = rows.unflatten(0, (batch, n)).flatten(1, 2)
-    columns, rows = factorise(magnitudes / loudest + TINY, columns, rows, refits)
+    columns, rows = factorise(magnitudes / loudest + TINY, columns, rows, REFITS)
     each = columns.unflatten(2, (n, spectra)).transpose(1, 2) @ rows.unflatten(1, (n, spectra))
     masks = ratio_masks(each, power=2, axis=1)
     audio = torch.istft((n * masks * mixed[:, None]).flatten(0, 1), n_fft, hop, window=hann, length=n_samples)

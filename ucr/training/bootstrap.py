@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final, Protocol
 
 import numpy as np
@@ -29,8 +30,8 @@ class Network(Protocol):
 
 def make_job(
     method: Network, params: Params, training: LatentStore, validation: LatentStore
-) -> tuple[Job, dict]:
-    """The training, and the configuration that its weights are saved with. Mixtures are grouped here.
+) -> tuple[Job, dict, float]:
+    """The training, the configuration that its weights are saved with, and the seconds that pseudo-labels took.
 
     Remixes are those of `params.decomposition`. The validation loss is that of the validation mixtures as they are,
     beside their pseudo-labels.
@@ -47,7 +48,6 @@ def make_job(
         module = method.make_network(len(params.sources), training.meta["channels"], power, **network)
     except (TypeError, ValueError) as error:
         raise UserError(f"params.yaml: unsupervised.{NAME}.network: {error}") from None
-    fit_threads(module)
     config = {
         "method": NAME,
         "sources": params.sources,
@@ -56,7 +56,10 @@ def make_job(
         "codec_fingerprint": training.meta["fingerprint"],
         "network": network,
     }
-    labels, held_labels = (pseudo_labels(params, store, power) for store in (training, validation))
+    began = time.monotonic()
+    labels = pseudo_labels(params, training, power)
+    preparation = round(time.monotonic() - began, 1)
+    held_labels = pseudo_labels(params, validation, power)
     length = min(optim.crop, training.frames)
     rng = np.random.default_rng(params.seed)
     places = draw_places(validation, rng, VALIDATION_CROPS, length)
@@ -77,6 +80,7 @@ def make_job(
         parts = zip(*(tensor.to(device).split(optim.batch) for tensor in held_out), strict=True)
         return {"validation_loss": torch.stack([loss(part) for part in parts]).mean().item()}
 
+    fit_threads(module)
     job = Job(
         name=NAME,
         module=module,
@@ -93,4 +97,4 @@ def make_job(
         },
         cpu_bfloat16=True,
     )
-    return job, config
+    return job, config, preparation

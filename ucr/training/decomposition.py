@@ -77,13 +77,13 @@ def make_job(
     setting: Setting,
     training: LatentStore,
     validation: LatentStore,
-    groups: np.ndarray | None,
-    turn: int = 0,
+    labels: np.ndarray | None,
+    iteration: int = 0,
     guidance: str = "blind",
 ) -> Job:
-    """The training of `model`, guided by `groups` where `params` say so, in one of the `rounds`: `turn` counts them.
+    """The training of `model`, guided by `labels` where `params` say so; `iteration` counts those of self-training.
 
-    `guidance` says what the groups are, so that no training goes on where one with others was killed.
+    `guidance` says what the labels are, so that no training goes on where one with others was killed.
     """
     optim = params.decomposition.optim
     length = min(optim.crop, training.frames)
@@ -95,10 +95,10 @@ def make_job(
 
     def draw(rng: np.random.Generator, step: int) -> tuple[Tensor, ...]:
         places = draw_places(training, rng, optim.batch, length)
-        if groups is None or step >= guided:
+        if labels is None or step >= guided:
             return (crops(training, places),)
         remixed, equalise = params.decomposition.remix, params.decomposition.equalise
-        return labelled_crops(training, groups, places, model.power, remixed, equalise, rng)
+        return labelled_crops(training, labels, places, model.power, remixed, equalise, rng)
 
     def validate() -> dict[str, float]:
         mixtures = held_out.to(next(model.parameters()).device)
@@ -118,7 +118,7 @@ def make_job(
         identity={
             "setting": setting.to_config(),
             "latents": training.meta,
-            "round": turn,
+            "iteration": iteration,
             "guidance": guidance,
         },
         cpu_bfloat16=True,
@@ -132,16 +132,16 @@ def later(rows: list[dict], history: list[dict]) -> list[dict]:
     return [row | {key: row[key] + before[key] for key in ("step", "seconds")} for row in rows]
 
 
-def train_rounds(
+def self_train(
     params: Params,
     setting: Setting,
     training: LatentStore,
     validation: LatentStore,
     codec: Codec,
     segments: SegmentStore,
-    true_groups: np.ndarray | None = None,
+    true_labels: np.ndarray | None = None,
 ) -> tuple[list[Job], list[dict], float]:
-    """All `rounds`, one after the other.
+    """Self-training: `rounds` trainings, each on what the last one's model made of the mixtures.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def train_rounds(
         Of the run.
     segments
         Those that `training` holds latents of.
-    true_groups : float16[segments, n, channels, frames], optional
+    true_labels : float16[segments, n, channels, frames], optional
         For a study of what better guidance could reach, which is no unsupervised training: what guides the first
         round in the place of what `pseudo_labels` finds.
 
@@ -164,21 +164,21 @@ def train_rounds(
     """
     device = default_device()
     model: DecompositionModel | None = None
-    groups, guidance = (None, "blind") if true_groups is None else (true_groups, "true sources")
+    labels, guidance = (None, "blind") if true_labels is None else (true_labels, "true sources")
     jobs: list[Job] = []
     history: list[dict] = []
     preparation = 0.0
-    for turn in range(params.decomposition.rounds):
+    for iteration in range(params.decomposition.rounds):
         torch.manual_seed(params.seed)
         last, model = model, setting.build()
         began = time.monotonic()
         if last is not None:
-            groups = own_estimates(last.cpu(), codec, segments)
+            labels = own_estimates(last.cpu(), codec, segments)
             last.to(device)
-        elif params.decomposition.guided and groups is None:
-            groups = pseudo_labels(params, training, model.power)
+        elif params.decomposition.guided and labels is None:
+            labels = pseudo_labels(params, training, model.power)
         preparation += time.monotonic() - began
-        jobs.append(make_job(params, model, setting, training, validation, groups, turn, guidance))
+        jobs.append(make_job(params, model, setting, training, validation, labels, iteration, guidance))
         fit_threads(model)
         history += later(train(jobs[-1], device), history)
     return jobs, history, round(preparation, 1)
@@ -192,7 +192,7 @@ def train_model(params: Params, out: Path) -> None:
     )
     setting = make_setting(params, training.meta)
     segments = SegmentStore("segments", "train")
-    jobs, history, preparation = train_rounds(params, setting, training, validation, codec, segments)
+    jobs, history, preparation = self_train(params, setting, training, validation, codec, segments)
     *earlier, job = jobs
     what = "decomposition model: encoders and shared denoiser"
     card = model_card(params, job, history, default_device(), what) | {"preparation_seconds": preparation}

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ucr.codecs import Codec, make_codec
+from ucr.codecs import Codec, same_codec
 from ucr.data.segments import SegmentStore, create_lmdb, open_lmdb, put, read_keys, sorted_names
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_json, replacing, write_json
@@ -134,12 +134,8 @@ def codec_of(folder: str | Path) -> Codec:
         raise UserError(f"{path} does not exist: run `python -m pipelines.latents`")
     meta = read_json(path)
     config = checked(CodecParams, meta.get("codec", {}), path, "make the latents again", ("codec",))
-    codec = make_codec(config, meta["sample_rate"])
-    if codec.fingerprint != meta["fingerprint"]:
-        raise UserError(
-            f"{folder} was made with another {codec.name} codec: run `python -m pipelines.latents` again"
-        )
-    return codec
+    remedy = "run `python -m pipelines.latents` again"
+    return same_codec(config, meta["sample_rate"], meta["fingerprint"], folder, "cpu", remedy)
 
 
 def write_latents(

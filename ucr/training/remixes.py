@@ -94,8 +94,12 @@ def remix(components: Tensor, power: float, equalise: float, rng: np.random.Gene
         torch.from_numpy(points), channels, mode="linear", align_corners=True
     ).numpy()
     gains = 10 ** (power / 20 * (levels + tones - tones.mean(axis=2, keepdims=True)))
-    shifted = torch.stack([components[:, i].roll(i, 0) for i in range(n)], dim=1)
-    return shifted * torch.from_numpy(gains).float()[..., None]
+    return shifted(components) * torch.from_numpy(gains).float()[..., None]
+
+
+def shifted(components: Tensor) -> Tensor:
+    """Component i of an item becomes that of the item i places before: float32[b, n, channels, frames]."""
+    return torch.stack([each.roll(i, 0) for i, each in enumerate(components.unbind(1))], dim=1)
 
 
 @torch.no_grad()
@@ -120,7 +124,7 @@ def remix_consistency(model: DecompositionModel, mixtures: Tensor) -> float:
         1/p); the mean over items of the worst component's.
     """
     parts = model.separate(mixtures, steps=1)
-    joined = torch.stack([parts[:, i].roll(i, 0) for i in range(parts.shape[1])], dim=1)
+    joined = shifted(parts)
     again = model.separate(model.reconstruct(joined), steps=1)
     wanted, found = (x.clamp_min(0) ** (1 / model.power) if model.additive else x for x in (joined, again))
     energy = wanted.square().sum(dim=(2, 3))

@@ -1,4 +1,4 @@
-"""The one trainer, of the decomposition model, the prior and the supervised baselines.
+"""The one trainer, of every model here: codec, decomposition, prior and baselines.
 
 Started by `torchrun`, its processes train one model together (distributed data parallel, by Lightning Fabric).
 """
@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from ucr.foundation.checkpoints import load_tensors, save_tensors
 from ucr.foundation.errors import UserError
-from ucr.foundation.hashes import code_hash, values_hash
+from ucr.foundation.hashes import code_hash, short_hash
 from ucr.foundation.params import OptimParams
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ def _key(job: Job) -> str:
         *(job.identity, job.seed, job.steps, job.optim.model_dump(), shapes),
         *(in_bfloat16(job), code_hash()),
     ]
-    return values_hash(identity)[:16]
+    return short_hash(identity)
 
 
 @torch.no_grad()

@@ -66,7 +66,7 @@ def test_its_masks_do_not_depend_on_the_level():
 def test_it_learns_its_pseudo_labels(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bootstrap, "pseudo_labels", lambda params, store, power: store.labels)
-    job, config = bootstrap.make_job(baseline.Method, make_params(), Store(), Store())
+    job, config, _ = bootstrap.make_job(baseline.Method, make_params(), Store(), Store())
     history = train(job, torch.device("cpu"))
     assert history[-1]["validation_loss"] < 0.2 * history[0]["loss"]
     below, above = job.module(torch.from_numpy(Store().mixtures)).unbind(dim=1)

@@ -185,7 +185,7 @@ def _read(data: bytes) -> _Sequence:
                 if sounding.get(key):
                     sounding[key].pop(0).end = tick
     for (track, channel, pitch), notes in sounding.items():
-        for note in notes:  # struck twice and ended once, or never
+        for note in notes:  # begun twice and ended once, or never
             later = (tick for tick in offs.get((track, channel, pitch), []) if tick > note.start)
             note.end = next(later, max(tracks[track][-1][0], note.start))
     return sequence
