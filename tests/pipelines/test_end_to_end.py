@@ -49,7 +49,7 @@ def test_every_method_is_in_the_tables(project):
     assert set(table.method) == methods
     assert set(table.reference) == {"waveform", "codec"}
     assert {"si_sdr", "si_sir", "si_sar", "v4_sdr_mean_windows"} <= set(table.metric)
-    assert (table.n + table.n_silent + table.n_failed > 0).all()
+    assert (table.n + table.n_silent + table.n_capped + table.n_failed > 0).all()
     metrics = json.loads((project / "reports/metrics.json").read_text())
     assert methods <= set(metrics) <= methods | {"task", "data"}
     assert "<html" in (project / "reports/index.html").read_text()[:500]
@@ -82,8 +82,8 @@ def test_a_new_baseline_runs_its_own_stages_and_the_tables(project):
     (project / "baselines/copycat.py").write_text(
         (project / "baselines/mixture.py").read_text().replace('"mixture"', '"copycat"')
     )
-    params = (project / "params.yaml").read_text()
-    (project / "params.yaml").write_text(params.rstrip() + "\n  copycat: {needs: segments}\n")
+    with open(project / "params.yaml", "a") as file:
+        file.write("  copycat: {code: baselines/copycat.py, needs: segments}\n")
     done = run(project, "dvc", "repro")
     assert ran(done) == {"separate@copycat", "score@copycat", "cost@copycat", "tables", "report"}
     table = pd.read_csv(project / "reports/tables/separation.csv")
@@ -96,7 +96,7 @@ def test_a_baseline_that_raises_is_a_row_and_the_rest_goes_on(project):
     text = text.replace("        return ", "        raise ArithmeticError('too loud')\n        return ", 1)
     (project / "baselines/faulty.py").write_text(text)
     with open(project / "params.yaml", "a") as file:
-        file.write("  faulty: {needs: segments}\n")
+        file.write("  faulty: {code: baselines/faulty.py, needs: segments}\n")
     run(project, "dvc", "repro")
     table = pd.read_csv(project / "reports/tables/separation.csv")
     assert (table[table.method == "faulty"].n_failed > 0).all()
