@@ -26,7 +26,10 @@ from ucr.data.slakh.render import Sampler
 from ucr.foundation.files import read_json, write_json
 
 SLAKH = Path(__file__).resolve().parents[3] / "shared" / "babyslakh"
-TINY = {"tracks": {"train": 1, "validation": 1, "test": 1}, "seconds": 10.0}
+TINY = {
+    "tracks": {"train": 1, "validation": 1, "test": 1},
+    "seconds": dict.fromkeys(("train", "validation", "test"), 10.0),
+}
 
 
 def run(stage: str, **options) -> subprocess.CompletedProcess:

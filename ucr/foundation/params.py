@@ -35,6 +35,14 @@ class TrackCounts(Section):
     test: int = Field(gt=0)
 
 
+class SongSeconds(Section):
+    """How long the songs of `slakh_mini` last in each split. More and shorter ones make narrower intervals."""
+
+    train: float = Field(ge=10)
+    validation: float = Field(ge=10)
+    test: float = Field(ge=10)
+
+
 class DataParams(Section):
     """Where the songs come from.
 
@@ -46,7 +54,7 @@ class DataParams(Section):
     name: Literal["slakh_mini", "slakh2100", "midi"]
     path: str | None
     tracks: TrackCounts
-    seconds: float = Field(ge=10)
+    seconds: SongSeconds
     soundfont: str | None
     train_soundfonts: list[str]
 

@@ -24,7 +24,7 @@ def test_the_default_and_every_preset_are_valid():
     ("keys", "value", "sentence"),
     [
         (("seed",), "zero", "seed: "),
-        (("data", "seconds"), [1], "data.seconds: "),
+        (("data", "seconds", "test"), [1], "data.seconds.test: "),
         (("data", "colour"), "red", "data.colour: is an unknown key"),
         (("sources",), ["drums"], "sources: "),
         (("sources",), ["drums", "Drums"], "sources: a source is named twice"),

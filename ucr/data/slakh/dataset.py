@@ -31,7 +31,7 @@ def make_slakh_mini(data: DataParams, seed: int, folder: Path) -> dict:
         turns = {split: soundfonts if split == "train" else soundfonts[:1] for split in SPLITS}
         jobs = [
             (
-                *(seed, split, number, data.seconds, _track(folder, split, place)),
+                *(seed, split, number, getattr(data.seconds, split), _track(folder, split, place)),
                 turns[split][number % len(turns[split])],
             )
             for place, (split, number) in enumerate(songs, start=1)
