@@ -34,13 +34,13 @@ def write_params(folder: Path, changes: dict) -> Params:
     return params
 
 
-def run_stage(stage: str, project: Path) -> dict[str, float]:
+def run_stage(stage: str, project: Path, *arguments: str) -> dict[str, float]:
     """Run a stage as a process of its own: seconds, and the most memory that it held, in MB."""
     peaks = {"RssAnon": 0, "RssFile": 0}
     began = time.perf_counter()
     with (project / f"{stage}.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", f"pipelines.{stage}"],
+            [sys.executable, "-m", f"pipelines.{stage}", *arguments],
             cwd=project,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=log,

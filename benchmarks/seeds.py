@@ -1,0 +1,166 @@
+"""What another seed, or less training, changes in the score of a trained method -> reports/seeds.csv.
+
+    python -m benchmarks.seeds [METHOD...] [--seeds 0 1 2] [--shares 0.25 0.5]
+
+Every method that `params.yaml` trains is trained anew with other seeds of its initialisation, order of data, noise and
+remixes, on the segments and latents of the run in this folder; seed 0 is the run's own. With `--shares` it is also
+trained for a part of its steps, its schedule as much shorter. A row is one training: its time, and the mean SI-SDR over
+the test split, in dB. Trainings that the table has are not repeated. At the end: docs/training.svg, score against time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.projects import run_stage, write_params
+from eval.quick import mean_si_scores
+from ucr.data.segments import SegmentStore
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import read_json, write_csv
+from ucr.foundation.params import Params, load_params
+from ucr.methods.contract import Baseline
+from ucr.methods.registry import make_method
+from ucr.training.trainer import RUNS
+
+TABLE = Path("reports/seeds.csv")
+FIGURE = Path("docs/training.svg")
+MODELS = Path("models")
+SHARED = ("segments", "latents")  # what trainings read
+
+
+def trained_methods(params: Params) -> dict[str, str]:
+    """Methods of the run and the folder of the weights that each needs: the first of those that share one."""
+    found: dict[str, str] = {}
+    for name, options in params.methods.items():
+        needs = Path(options["needs"])
+        if needs.parent == MODELS and needs.name not in found.values():
+            found[name] = needs.name
+    return found
+
+
+def stage_of(weights: str, params: Params) -> tuple[str, ...]:
+    """The stage that trains `models/WEIGHTS`, and its argument."""
+    if weights == "decomposition":
+        return ("train_decomposition",)
+    for stage, section in (
+        ("train_supervised", params.supervised),
+        ("train_unsupervised", params.unsupervised),
+        ("train_variant", params.variants),
+    ):
+        if weights in section:
+            return stage, weights
+    raise UserError(f"params.yaml: no training makes models/{weights}: name another method")
+
+
+def shortened(weights: str, share: float, params: Params) -> dict:
+    """Differences from `params.yaml` that train `models/WEIGHTS` for a part of its steps."""
+    values = params.model_dump()
+    whole = values["decomposition"]["optim"]
+    if weights == "decomposition":
+        return {"decomposition": {"optim": {"steps": round(share * whole["steps"])}}}
+    section = next(name for name in ("supervised", "unsupervised", "variants") if weights in values[name])
+    optim = values[section][weights].setdefault("optim", {})
+    optim["steps"] = round(share * optim.get("steps", whole["steps"]))
+    return {section: values[section]}
+
+
+def train(weights: str, seed: int, share: float, params: Params) -> Path:
+    """Train in a project of its own, or find that done; the folder of the weights."""
+    if seed == params.seed and share == 1:
+        return MODELS / weights
+    project = RUNS / f"seeds-{weights}-{seed}-{share:g}"
+    if not (project / MODELS / weights).is_dir():
+        write_params(project, {"seed": seed} | (shortened(weights, share, params) if share < 1 else {}))
+        for name in SHARED:
+            (project / name).unlink(missing_ok=True)
+            (project / name).symlink_to(Path(name).resolve())
+        run_stage(*((stage := stage_of(weights, params))[0], project), *stage[1:])
+    return project / MODELS / weights
+
+
+def measure(name: str, weights: str, seed: int, share: float, params: Params) -> dict:
+    """A row of the table: one training of a method."""
+    folder = train(weights, seed, share, params)
+    method = make_method(name, params.methods[name])[1]
+    assert isinstance(method, Baseline)
+    method.load(folder, params.sources)
+    means, _ = mean_si_scores(method.separate_batch, SegmentStore("segments", "test"))
+    card = read_json(folder / "card.json")
+    return {
+        "method": name,
+        "seed": seed,
+        "share": share,
+        "steps": card["last"]["step"],
+        "seconds": round(card["last"]["seconds"] + card.get("preparation_seconds", 0.0), 1),
+        "ended_by": card["ended_by"],
+        **{f"si_sdr_{source}": value for source, value in means["si_sdr"].items()},
+    }
+
+
+def add_rows(methods: dict[str, str], trainings: list[tuple[int, float]], params: Params) -> pd.DataFrame:
+    """Train and measure what the table lacks; it is written after each row."""
+    rows = pd.read_csv(TABLE).to_dict("records") if TABLE.is_file() else []
+    for (seed, share), (name, weights) in itertools.product(trainings, methods.items()):
+        if (name, seed, share) not in {(row["method"], row["seed"], row["share"]) for row in rows}:
+            rows.append(measure(name, weights, seed, share, params))
+            write_csv(TABLE, pd.DataFrame(rows))
+    return pd.DataFrame(rows)
+
+
+def spread(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over the seeds of the whole trainings, a row per method."""
+    whole = table[table["share"] == 1].groupby("method", sort=False)
+    scores = [column for column in table if column.startswith("si_sdr_")]
+    found = whole[scores].agg(["mean", "std"])
+    found.columns = [f"{score}{'_sd' if what == 'std' else ''}" for score, what in found.columns]
+    return found.assign(seeds=whole.size())
+
+
+def draw(table: pd.DataFrame) -> None:
+    """Mean SI-SDR of both sources against seconds of training, a line per method through the means over seeds."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import seaborn
+    from matplotlib import pyplot
+
+    scores = [column for column in table if column.startswith("si_sdr_")]
+    points = table.assign(score=table[scores].mean(axis=1))
+    means = points.groupby(["method", "share"], sort=False)[["seconds", "score"]].mean().reset_index()
+    figure, axes = pyplot.subplots(figsize=(8, 4.5), constrained_layout=True)
+    look = {"hue": "method", "style": "method", "ax": axes}
+    seaborn.lineplot(means, x="seconds", y="score", markers=True, dashes=False, **look)
+    seaborn.scatterplot(points, x="seconds", y="score", legend=False, s=16, alpha=0.5, **look)
+    axes.set(xscale="log", xlabel="training, s (with what it needs)", ylabel="mean SI-SDR of the sources, dB")
+    figure.savefig(FIGURE, metadata={"Date": None})
+
+
+@command
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.seeds", description=__doc__.split("\n")[0])
+    parser.add_argument("methods", nargs="*", help="trained methods of params.yaml; all by default")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument(
+        "--shares", nargs="*", type=float, default=[], help="of the steps, with the first seed"
+    )
+    arguments = parser.parse_args()
+    params = load_params()
+    known = trained_methods(params)
+    if unknown := [name for name in arguments.methods if name not in known]:
+        raise UserError(f"params.yaml trains no method {unknown[0]!r}: choose of {', '.join(known)}")
+    if bad := [share for share in arguments.shares if not 0 < share < 1]:
+        raise UserError(f"--shares: {bad[0]:g} is not between 0 and 1: name parts of the steps")
+    trainings = [(seed, 1.0) for seed in arguments.seeds] + [
+        (params.seed, share) for share in arguments.shares
+    ]
+    table = add_rows({name: known[name] for name in arguments.methods or known}, trainings, params)
+    print(spread(table).round(2).to_string())
+    draw(table)
+
+
+if __name__ == "__main__":
+    main()

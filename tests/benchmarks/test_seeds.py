@@ -1,0 +1,88 @@
+import pandas as pd
+import pytest
+
+from benchmarks import seeds
+from tests.helpers import ROOT
+from ucr.foundation.params import check_params, load_params
+from ucr.foundation.schema import merge, read_yaml
+from ucr.methods.contract import Baseline
+
+PARAMS = ROOT / "tests/params.yaml"
+
+
+@pytest.fixture
+def params():
+    return load_params(PARAMS)
+
+
+def test_every_training_of_the_run_is_one_method_and_has_a_stage(params):
+    methods = seeds.trained_methods(params)
+    trained = {*params.supervised, *params.unsupervised, *params.variants, "decomposition"}
+    assert sorted(methods.values()) == sorted(trained)
+    assert "ucr_masked" not in methods  # decodes what `ucr` trained
+    assert seeds.stage_of("conv_tasnet", params) == ("train_supervised", "conv_tasnet")
+
+
+def test_a_part_of_a_training_has_that_part_of_its_steps(params):
+    values = read_yaml(PARAMS)
+    for weights in seeds.trained_methods(params).values():
+        changes = seeds.shortened(weights, 0.5, params)
+        less = check_params(merge(values, changes))
+        (section,) = changes
+        if section in ("supervised", "unsupervised"):
+            setting, whole = getattr(less, section)[weights], getattr(params, section)[weights]
+            assert setting.optim.steps == whole.optim.steps // 2
+            assert setting.model_copy(update={"optim": whole.optim}) == whole
+        elif section == "variants":
+            whole = {"optim": {"steps": params.decomposition.optim.steps}} | params.variants[weights]
+            assert less.variants[weights]["optim"]["steps"] == whole["optim"]["steps"] // 2
+        else:
+            assert less.decomposition.optim.steps == params.decomposition.optim.steps // 2
+
+
+def test_the_runs_own_seed_is_not_trained_again_and_what_the_table_has_is_not_measured_again(
+    params, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    stages, loaded = [], []
+
+    class Method(Baseline):
+        def load(self, folder, sources):
+            loaded.append(folder)
+
+        def separate(self, mixture, sample_rate, n_sources):
+            raise AssertionError("mean_si_scores stands in")
+
+    monkeypatch.setattr(seeds, "run_stage", lambda *stage: stages.append(stage))
+    monkeypatch.setattr(
+        seeds, "write_params", lambda folder, changes: folder.mkdir(parents=True, exist_ok=True)
+    )
+    monkeypatch.setattr(seeds, "make_method", lambda name, options: (None, Method()))
+    monkeypatch.setattr(seeds, "SegmentStore", lambda *place: None)
+    monkeypatch.setattr(
+        seeds, "mean_si_scores", lambda separate, store: ({"si_sdr": {"drums": 1.0, "bass": 2.0}}, 0.0)
+    )
+    card = {"last": {"step": 3, "seconds": 4.0}, "preparation_seconds": 2.0, "ended_by": "steps"}
+    monkeypatch.setattr(seeds, "read_json", lambda path: card)
+    for _ in range(2):
+        table = seeds.add_rows({"ucr": "decomposition"}, [(0, 1.0), (1, 1.0), (0, 0.5)], params)
+    assert [stage[0] for stage in stages] == ["train_decomposition"] * 2
+    assert loaded[0] == seeds.MODELS / "decomposition"
+    assert loaded[1] != loaded[2]
+    assert table.seconds.tolist() == [6.0] * 3
+    pd.testing.assert_frame_equal(table, pd.read_csv(seeds.TABLE), check_dtype=False)
+
+
+def test_spread_is_of_whole_trainings():
+    table = pd.DataFrame(
+        {
+            "method": ["a", "a", "a", "b"],
+            "seed": [0, 1, 0, 0],
+            "share": [1.0, 1.0, 0.5, 1.0],
+            "si_sdr_drums": [1.0, 3.0, -9.0, 5.0],
+        }
+    )
+    found = seeds.spread(table)
+    assert found.loc["a", "si_sdr_drums"] == 2
+    assert found.loc["a", "si_sdr_drums_sd"] == pytest.approx(2**0.5)
+    assert found["seeds"].to_dict() == {"a": 2, "b": 1}
