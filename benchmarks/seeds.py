@@ -111,13 +111,15 @@ def add_rows(methods: dict[str, str], trainings: list[tuple[int, float]], params
     return pd.DataFrame(rows)
 
 
+def score_columns(table: pd.DataFrame) -> list[str]:
+    return [str(column) for column in table if str(column).startswith("si_sdr_")]
+
+
 def spread(table: pd.DataFrame) -> pd.DataFrame:
     """Mean and standard deviation over the seeds of the whole trainings, a row per method."""
     whole = table[table["share"] == 1].groupby("method", sort=False)
-    scores = [column for column in table if column.startswith("si_sdr_")]
-    found = whole[scores].agg(["mean", "std"])
-    found.columns = [f"{score}{'_sd' if what == 'std' else ''}" for score, what in found.columns]
-    return found.assign(seeds=whole.size())
+    scores = whole[score_columns(table)]
+    return scores.mean().join(scores.std().add_suffix("_sd")).assign(seeds=whole.size())
 
 
 def draw(table: pd.DataFrame) -> None:
@@ -128,8 +130,7 @@ def draw(table: pd.DataFrame) -> None:
     import seaborn
     from matplotlib import pyplot
 
-    scores = [column for column in table if column.startswith("si_sdr_")]
-    points = table.assign(score=table[scores].mean(axis=1))
+    points = table.assign(score=table[score_columns(table)].mean(axis=1))
     means = points.groupby(["method", "share"], sort=False)[["seconds", "score"]].mean().reset_index()
     figure, axes = pyplot.subplots(figsize=(8, 4.5), constrained_layout=True)
     look = {"hue": "method", "style": "method", "ax": axes}
