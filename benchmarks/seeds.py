@@ -4,8 +4,9 @@
 
 Every method that `params.yaml` trains is trained anew with other seeds of its initialisation, order of data, noise and
 remixes, on the segments and latents of the run in this folder; seed 0 is the run's own. With `--shares` it is also
-trained for a part of its steps, its schedule as much shorter. A row is one training: its time, and the mean SI-SDR over
-the test split, in dB. Trainings that the table has are not repeated. At the end: docs/training.svg, score against time.
+trained for a part of its steps, its schedule as much shorter. A row is one training and the mean SI-SDR over the test
+split, in dB. Trainings that the table has are not repeated. At the end: docs/training.svg, score against time. That is
+the time of the run's own training, and a part of it for a part of its steps, so that all is by one clock.
 """
 
 from __future__ import annotations
@@ -95,7 +96,6 @@ def measure(name: str, weights: str, seed: int, share: float, params: Params) ->
         "seed": seed,
         "share": share,
         "steps": card["last"]["step"],
-        "seconds": round(card["last"]["seconds"] + card.get("preparation_seconds", 0.0), 1),
         "ended_by": card["ended_by"],
         **{f"si_sdr_{source}": value for source, value in means["si_sdr"].items()},
     }
@@ -122,7 +122,13 @@ def spread(table: pd.DataFrame) -> pd.DataFrame:
     return scores.mean().join(scores.std().add_suffix("_sd")).assign(seeds=whole.size())
 
 
-def draw(table: pd.DataFrame) -> None:
+def seconds_of(weights: str, steps: pd.Series) -> pd.Series:
+    """How long so many steps of the run's own training took, with the pseudo-labels or whatever else it needed."""
+    card = read_json(MODELS / weights / "card.json")
+    return card.get("preparation_seconds", 0.0) + card["last"]["seconds"] / card["last"]["step"] * steps
+
+
+def draw(table: pd.DataFrame, methods: dict[str, str]) -> None:
     """Mean SI-SDR of both sources against seconds of training, a line per method through the means over seeds."""
     import matplotlib
 
@@ -131,6 +137,8 @@ def draw(table: pd.DataFrame) -> None:
     from matplotlib import pyplot
 
     points = table.assign(score=table[score_columns(table)].mean(axis=1))
+    for name, own in table.groupby("method"):
+        points.loc[own.index, "seconds"] = seconds_of(methods[str(name)], own["steps"])
     means = points.groupby(["method", "share"], sort=False)[["seconds", "score"]].mean().reset_index()
     figure, axes = pyplot.subplots(figsize=(8, 4.5), constrained_layout=True)
     look = {"hue": "method", "style": "method", "ax": axes}
@@ -160,7 +168,7 @@ def main() -> None:
     ]
     table = add_rows({name: known[name] for name in arguments.methods or known}, trainings, params)
     print(spread(table).round(2).to_string())
-    draw(table)
+    draw(table, known)
 
 
 if __name__ == "__main__":

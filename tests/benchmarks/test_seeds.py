@@ -62,14 +62,14 @@ def test_the_runs_own_seed_is_not_trained_again_and_what_the_table_has_is_not_me
     monkeypatch.setattr(
         seeds, "mean_si_scores", lambda separate, store: ({"si_sdr": {"drums": 1.0, "bass": 2.0}}, 0.0)
     )
-    card = {"last": {"step": 3, "seconds": 4.0}, "preparation_seconds": 2.0, "ended_by": "steps"}
+    card = {"last": {"step": 3}, "ended_by": "steps"}
     monkeypatch.setattr(seeds, "read_json", lambda path: card)
     for _ in range(2):
         table = seeds.add_rows({"ucr": "decomposition"}, [(0, 1.0), (1, 1.0), (0, 0.5)], params)
     assert [stage[0] for stage in stages] == ["train_decomposition"] * 2
     assert loaded[0] == seeds.MODELS / "decomposition"
     assert loaded[1] != loaded[2]
-    assert table.seconds.tolist() == [6.0] * 3
+    assert table.share.tolist() == [1.0, 1.0, 0.5]
     pd.testing.assert_frame_equal(table, pd.read_csv(seeds.TABLE), check_dtype=False)
 
 
@@ -86,3 +86,9 @@ def test_spread_is_of_whole_trainings():
     assert found.loc["a", "si_sdr_drums"] == 2
     assert found.loc["a", "si_sdr_drums_sd"] == pytest.approx(2**0.5)
     assert found["seeds"].to_dict() == {"a": 2, "b": 1}
+
+
+def test_the_time_of_a_part_is_a_part_of_the_runs_own_and_all_of_its_preparation(monkeypatch):
+    card = {"last": {"step": 800, "seconds": 200.0}, "preparation_seconds": 50.0}
+    monkeypatch.setattr(seeds, "read_json", lambda path: card)
+    assert seeds.seconds_of("decomposition", pd.Series([800, 200])).tolist() == [250.0, 100.0]
