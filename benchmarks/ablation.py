@@ -45,8 +45,8 @@ METRICS = ("si_sdr", "si_sir")
 
 
 def segments_folder(changes: dict) -> Path:
-    """The segments to train on: `segments/`, or those of a project made once for what changes `data` or `sources`."""
-    changes = {key: changes[key] for key in ("data", "sources") if key in changes}
+    """The segments to train on: `segments/`, or those of a project made once for what changes them."""
+    changes = {key: changes[key] for key in ("data", "sources", "segments") if key in changes}
     if not changes:
         return SEGMENTS
     made_of = setting("", changes).model_dump(include={"seed", "sources", "data", "segments"})
