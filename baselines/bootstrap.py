@@ -10,7 +10,8 @@ from ucr.codecs import same_codec
 from ucr.codecs.mel import MelCodec
 from ucr.foundation.checkpoints import fill
 from ucr.foundation.errors import UserError
-from ucr.foundation.params import CodecParams, UNetParams
+from ucr.foundation.network_params import UNetParams
+from ucr.foundation.params import CodecParams
 from ucr.methods.contract import Meta
 from ucr.methods.trained import Trained
 from ucr.model.networks import UNet

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ucr.methods.contract import Meta
-from ucr.training.adaptation import adapted
+from ucr.signal.adaptation import adapted
 
 from ._shared.decomposition import PAPER, Pretrained
 

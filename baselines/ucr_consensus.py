@@ -9,9 +9,9 @@ import numpy as np
 
 from ucr.codecs.mel import MelCodec
 from ucr.methods.contract import Meta
+from ucr.signal.adaptation import adapted
 from ucr.signal.overlap import best_permutation
 from ucr.signal.spectrogram import istft, stft
-from ucr.training.adaptation import adapted
 
 from ._shared.decomposition import PAPER, Pretrained
 from ._shared.grouping import decoded_labels

@@ -36,9 +36,9 @@ import pandas as pd
 import torch
 
 from baselines import ucr as ucr_method
-from benchmarks import scheme
+from benchmarks import published_scheme
 from benchmarks.projects import ROOT, run_stage, setting, write_params
-from benchmarks.scheme import write_encodec
+from benchmarks.published_scheme import write_encodec
 from eval.cost import peak_memory_mb
 from eval.scores import si_scores
 from ucr.codecs import make_codec
@@ -109,7 +109,7 @@ def training_rows(folder: Path, steps: int, rounds: int) -> list[dict]:
 
     found = median(
         {
-            "published": run("published", lambda: scheme.train(job, job.module, steps)),
+            "published": run("published", lambda: published_scheme.train(job, job.module, steps)),
             "ours": run("ours", lambda: our_training(job, job.module)),
         },
         rounds,
@@ -144,7 +144,7 @@ def print_memory(name: str) -> None:
     before = peak_memory_mb()
     job = paper_job(Path(), 2, MEMORY_BATCH)
     if name == "published":
-        scheme.train(job, job.module, job.steps)
+        published_scheme.train(job, job.module, job.steps)
         print(peak_memory_mb() - before)
     else:
         print(
@@ -173,7 +173,9 @@ def separation_rows(folder: Path, count: int, steps: int, rounds: int) -> list[d
 
     found = median(
         {
-            "published": keep("published", lambda: scheme.separate(ours.model, ours.codec, sound, steps)),
+            "published": keep(
+                "published", lambda: published_scheme.separate(ours.model, ours.codec, sound, steps)
+            ),
             "batched": keep("batched", lambda: slow.separate_batch(mixtures, rate, n)),
             "ours": keep("ours", lambda: ours.separate_batch(mixtures, rate, n)),
         },
@@ -200,7 +202,7 @@ def network_row(folder: Path, count: int, steps: int) -> dict:
     latent = torch.randn(count, paper.channels, LATENT_FRAMES)
     found = median(
         {
-            "published": lambda: seconds(lambda: scheme.separate(paper, None, latent, steps)),
+            "published": lambda: seconds(lambda: published_scheme.separate(paper, None, latent, steps)),
             "ours": lambda: seconds(lambda: paper.separate(latent, steps)),
         },
         1,
@@ -219,7 +221,7 @@ def preprocessing_row(folder: Path, rounds: int, source: str, at_least: float | 
 
     def published() -> float:
         out.unlink(missing_ok=True)
-        return seconds(lambda: counts.update(published=scheme.preprocess(params, root, codec, out)))
+        return seconds(lambda: counts.update(published=published_scheme.preprocess(params, root, codec, out)))
 
     def ours() -> float:
         taken = sum(run_stage(stage, folder)["seconds"] for stage in ("segments", "latents"))

@@ -32,7 +32,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.projects import ROOT, run_stage, write_params
-from benchmarks.scheme import write_encodec
+from benchmarks.published_scheme import write_encodec
 from ucr.codecs import make_codec
 from ucr.data.segments import SegmentStore
 from ucr.data.slakh.read import Track, find_tracks

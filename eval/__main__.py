@@ -43,7 +43,7 @@ examples:
 
 def score(arguments: argparse.Namespace) -> None:
     from eval.folders import find_songs, score_songs
-    from eval.tables import Method, make_tables
+    from eval.tables import MethodInfo, make_tables
     from ucr.foundation.files import write_csv
 
     ordered = not arguments.unordered
@@ -57,7 +57,7 @@ def score(arguments: argparse.Namespace) -> None:
     _warn_of_delays(rows, {song.name: song.sample_rate for song in songs}, arguments.align)
     if arguments.csv:
         write_csv(arguments.csv, rows)
-    about = Method("", "fixed order" if ordered else "best permutation")
+    about = MethodInfo("", "fixed order" if ordered else "best permutation")
     table = make_tables(rows, {method: about}).separation
     tracks = rows["track"].nunique()
     print(f"{method}: {len(songs)} segments of {tracks} songs, {about.assignment}")
@@ -88,11 +88,11 @@ def _warn_of_delays(rows: pd.DataFrame, rates: dict[str, int], aligned: bool) ->
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    from eval.compare import compare, read_results
+    from eval.compare import compare, read_side
 
     if not arguments.metrics:
         raise UserError("--metrics names none: name columns of tracks.csv, such as si_sdr")
-    first, second = read_results(arguments.first), read_results(arguments.second)
+    first, second = read_side(arguments.first), read_side(arguments.second)
     table = compare(first, second, arguments.metrics, arguments.reference)
     table["significant"] = table["significant"].map({True: "*", False: ""})
     print(f"A: {first.name}, B: {second.name}; {arguments.reference} references, difference is B less A")

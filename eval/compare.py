@@ -21,7 +21,7 @@ MUST_AGREE = ["data", "sources", "sample_rate", "protocol"]
 
 
 @dataclass(frozen=True)
-class Results:
+class Side:
     """One side: its name, each track's scores (`eval.tables.Tables.tracks`), what they were measured on."""
 
     name: str
@@ -34,7 +34,7 @@ class Results:
         return list(self.tracks["method"].unique())
 
 
-def read_results(place: str) -> Results:
+def read_side(place: str) -> Side:
     """Read a folder of results or a git revision.
 
     Parameters
@@ -57,10 +57,10 @@ def read_results(place: str) -> Results:
     provenance["protocol"] = provenance[rules].agg(", ".join, axis=1)
     methods = {row["method"]: row for row in provenance.to_dict("records")}
     check_comparable({f"{method} of {place}": row for method, row in methods.items()}, MUST_AGREE)
-    return Results(place, tracks, next(iter(methods.values())))
+    return Side(place, tracks, next(iter(methods.values())))
 
 
-def compare(first: Results, second: Results, metrics: list[str], reference: str) -> pd.DataFrame:
+def compare(first: Side, second: Side, metrics: list[str], reference: str) -> pd.DataFrame:
     """Differences of the methods that both sides have, over the tracks that both scored.
 
     Parameters

@@ -31,7 +31,7 @@ TOGETHER = 2**24  # samples of the songs whose stretches are spread over the cor
 
 
 @dataclass(frozen=True)
-class Song:
+class SongFiles:
     """Files of one song or segment: found, their sources in one order, their lengths and rates equal.
 
     `references` maps a reference's name (`waveform`, `codec`) to its sources' files. Without a `mixture`
@@ -61,7 +61,7 @@ def find_songs(
     sources: list[str] | None = None,
     ordered: bool = True,
     failures: Mapping[str, str] | None = None,
-) -> tuple[list[Song], list[str]]:
+) -> tuple[list[SongFiles], list[str]]:
     """Match folders of true sources with a folder of estimates.
 
     A folder holds one song's stems (`drums.wav`, `bass.flac`, perhaps `mixture.wav`), or one such folder
@@ -124,12 +124,14 @@ def find_songs(
         n_samples, rate = _length_and_rate(infos)
         steps = {reference: [infos[path].step for path in paths] for reference, paths in true.items()}
         song = name or truth[name].resolve().name
-        songs.append(Song(song, true, mixture, estimated, n_samples, rate, steps, failures.get(name, "")))
+        songs.append(
+            SongFiles(song, true, mixture, estimated, n_samples, rate, steps, failures.get(name, ""))
+        )
     return songs, sources
 
 
 def score_songs(
-    songs: list[Song],
+    songs: list[SongFiles],
     sources: list[str],
     *,
     method: str,
@@ -216,9 +218,9 @@ def read_rows(path: Path) -> pd.DataFrame:
     return table
 
 
-def _groups(songs: list[Song]) -> Iterator[list[Song]]:
+def _groups(songs: list[SongFiles]) -> Iterator[list[SongFiles]]:
     """Runs of songs whose sums are held at once."""
-    group: list[Song] = []
+    group: list[SongFiles] = []
     for song in songs:
         if group and sum(each.n_samples for each in [*group, song]) > TOGETHER:
             yield group
@@ -228,7 +230,7 @@ def _groups(songs: list[Song]) -> Iterator[list[Song]]:
 
 
 def _score_group(
-    songs: list[Song], *, ordered: bool, seconds: tuple[float, float], align: bool
+    songs: list[SongFiles], *, ordered: bool, seconds: tuple[float, float], align: bool
 ) -> dict[tuple[str, str], tuple[list[int], list[Score]]]:
     """Delays and scores by song and reference, of songs that have estimates."""
     waiting = {
@@ -264,7 +266,7 @@ def _score_group(
     return {key: (delays[key].tolist(), scores) for key, scores in zip(measured, results, strict=True)}
 
 
-def _look_over(songs: Mapping[tuple, Song], readers: Mapping[tuple, SongReader], ordered: bool) -> dict:
+def _look_over(songs: Mapping[tuple, SongFiles], readers: Mapping[tuple, SongReader], ordered: bool) -> dict:
     """The outlook of each song and reference."""
     calls = {key: (reader, songs[key].sample_rate) for key, reader in readers.items()}
     return {
@@ -291,7 +293,7 @@ def _by_stretch(function: Callable, calls: Mapping[tuple, tuple]) -> Iterator[tu
         yield key, (result for _, result in group)
 
 
-def _failed(song: Song, sources: list[str], window: float, hop: float) -> tuple[list[None], list[Score]]:
+def _failed(song: SongFiles, sources: list[str], window: float, hop: float) -> tuple[list[None], list[Score]]:
     """The scores of a song without estimates."""
     windows = Windows(song.n_samples, round(window * song.sample_rate), round(hop * song.sample_rate))
     return [None] * len(sources), failed_scores(len(sources), len(windows.starts), song.failure)

@@ -12,7 +12,7 @@ import soxr
 import torch
 from torch import Tensor, nn
 
-from ucr.codecs.torchaudio import torchaudio_or_an_empty_module
+from ucr.codecs.without_torchaudio import torchaudio_or_an_empty_module
 from ucr.foundation.checkpoints import fill, read_weights
 from ucr.foundation.errors import UserError
 from ucr.foundation.params import LearnedSpace

@@ -28,7 +28,7 @@ STATUSES = ("ok", "silent", "capped", "failed")  # of the seeds of one value the
 
 
 @dataclass(frozen=True)
-class Method:
+class MethodInfo:
     """What a table says of a method.
 
     Attributes
@@ -76,7 +76,7 @@ class Tables:
     tracks: pd.DataFrame
 
 
-def make_tables(rows: pd.DataFrame, methods: dict[str, Method]) -> Tables:
+def make_tables(rows: pd.DataFrame, methods: dict[str, MethodInfo]) -> Tables:
     """Aggregate score rows.
 
     Parameters

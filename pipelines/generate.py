@@ -23,7 +23,7 @@ DECOMPOSITION = Path("models/decomposition")
 PRIOR = Path("models/prior")
 
 
-def component_names(marked: list[bool]) -> str:
+def marked_components(marked: list[bool]) -> str:
     """Names of the components that are marked, such as `component_0+component_2`; empty for none."""
     return "+".join(f"component_{i}" for i, mark in enumerate(marked) if mark)
 
@@ -51,13 +51,13 @@ def jobs(
     yield "reconstruction", [{"segment": name} for name in names], recomposer.reconstruct(audio)
 
     new = recomposer.generate(generation.count, params.segments.seconds, steps, seed)
-    yield "unconditional", [{"generated": component_names(everything)}] * len(new), new
+    yield "unconditional", [{"generated": marked_components(everything)}] * len(new), new
 
     parts = recomposer.fill_parts(
         np.tile(audio, (len(subsets), 1)), np.repeat(subsets, len(songs), axis=0), steps, seed
     )
     lines: list[dict] = [
-        {"segment": name, "generated": component_names(subset)} for subset in subsets for name in names
+        {"segment": name, "generated": marked_components(subset)} for subset in subsets for name in names
     ]
     yield "partial", lines, parts
 
@@ -68,7 +68,7 @@ def jobs(
     others = partners([song.track for song in songs])
     take = np.arange(n) == n - 1
     lines = [
-        {"segment": f"{name}+{names[other]}", "taken": component_names(take.tolist())}
+        {"segment": f"{name}+{names[other]}", "taken": marked_components(take.tolist())}
         for name, other in zip(names, others, strict=True)
     ]
     yield "recombination", lines, recomposer.recombine(audio, audio[others], take)

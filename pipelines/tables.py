@@ -10,7 +10,7 @@ from eval.cost import cost_table
 from eval.folders import read_rows
 from eval.generation import EMBEDDING_COLUMNS, ROW_COLUMNS, generation_table
 from eval.provenance import check_comparable, provenance_table
-from eval.tables import Method, data_table, headline, make_tables
+from eval.tables import MethodInfo, data_table, headline, make_tables
 from pipelines import run_stage
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_json, write_csv, write_json
@@ -43,7 +43,7 @@ def make(params: Params) -> list[Path]:
         [read_rows(SCORES / method / "rows.csv") for method in params.methods], ignore_index=True
     )
     methods = {
-        name: Method(each["kind"], each["assignment"], _trained(params.methods[name]["needs"]))
+        name: MethodInfo(each["kind"], each["assignment"], _trained(params.methods[name]["needs"]))
         for name, each in provenance.items()
     }
     scores = make_tables(rows, methods)
@@ -74,7 +74,7 @@ def make(params: Params) -> list[Path]:
 
 
 def _trained(needs: str) -> str:
-    """When a method that needs this was trained, as `eval.tables.Method` says it."""
+    """When a method that needs this was trained, as `eval.tables.MethodInfo` says it."""
     if needs.startswith("models/"):
         return "run"
     return "none" if needs in ("segments", "latents") else "long"

@@ -18,9 +18,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ucr.data.slakh.download import download_slakh2100
     from ucr.foundation.errors import UserError
     from ucr.program.cards import baselines, info
-    from ucr.program.download import download_slakh2100
     from ucr.program.generation import generate, load_recomposer, recombine, reconstruct, vary
     from ucr.program.separation import load_separator, separate, unpack
 
@@ -42,7 +42,7 @@ __all__ = [
 _HOMES = {
     "ucr.foundation.errors": ["UserError"],
     "ucr.program.cards": ["baselines", "info"],
-    "ucr.program.download": ["download_slakh2100"],
+    "ucr.data.slakh.download": ["download_slakh2100"],
     "ucr.program.generation": ["generate", "load_recomposer", "recombine", "reconstruct", "vary"],
     "ucr.program.separation": ["load_separator", "separate", "unpack"],
 }

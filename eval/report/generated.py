@@ -47,7 +47,7 @@ def make_generated(
     """Clips of the manifest's chosen lines; those of one song are of one length and heard against it."""
     groups = []
     for song, lines in chosen_lines(results.tables["generated"]):
-        names = _component_names(results, song, sources)
+        names = _matched_sources(results, song, sources)
         sounds = _original(results, song, "mixture") if song else []
         for number, line in enumerate(lines.to_dict("records"), start=1):
             title = _title(line, song, number, names)
@@ -92,7 +92,7 @@ def _title(line: dict, song: str, number: int, names: dict[str, str]) -> str:
     return kind if song else f"{kind} {number}"
 
 
-def _component_names(results: Results, song: str, sources: list[str]) -> dict[str, str]:
+def _matched_sources(results: Results, song: str, sources: list[str]) -> dict[str, str]:
     """What each component is called: the source that it matches in `ucr`'s estimates of this song, if there are any."""
     names = {f"component_{i}": f"component {i}" for i in range(len(sources))}
     if "ucr" not in results.kinds:

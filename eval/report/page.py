@@ -25,7 +25,7 @@ from eval.report.figures import FIGURES, Drawing
 from eval.report.generated import count_sounds, make_generated
 from eval.report.listening import Choice, Group, choose_bitrate, choose_segments, leading_method, make_group
 from eval.report.results import COMPARISON_COLUMNS, Results, has
-from eval.report.tables import (
+from eval.report.table_views import (
     DASH,
     Table,
     best_of_each_kind,

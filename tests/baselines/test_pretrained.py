@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from baselines._shared import pretrained
 from tests.baselines.helpers import published_htdemucs, published_openunmix
-from ucr.codecs.torchaudio import torchaudio_or_an_empty_module
+from ucr.codecs.without_torchaudio import torchaudio_or_an_empty_module
 from ucr.foundation.errors import UserError
 from ucr.foundation.hashes import file_hash
 from ucr.methods.contract import Baseline, NotAvailable

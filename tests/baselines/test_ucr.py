@@ -8,8 +8,8 @@ from baselines import ucr
 from eval.scores import si_scores
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_audio
+from ucr.signal.adaptation import adapted
 from ucr.signal.masks import masked
-from ucr.training.adaptation import adapted
 
 PUBLISHED = Path(__file__).resolve().parents[2] / ".." / "shared" / "published" / "drums+bass"
 

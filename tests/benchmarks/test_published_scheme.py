@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks import against_scheme, scheme
+from benchmarks import against_scheme, published_scheme
 from ucr.foundation.schema import merge
 from ucr.model.decomposition import DecompositionModel
 
@@ -21,7 +21,7 @@ def model():
 
 def test_both_separations_are_one(model):
     mixtures = torch.randn(2, 16, 64)
-    wanted = scheme.separate(model, None, mixtures, 3)
+    wanted = published_scheme.separate(model, None, mixtures, 3)
     torch.testing.assert_close(model.separate(mixtures, 3), wanted, atol=1e-4, rtol=1e-4)
 
 

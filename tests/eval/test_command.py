@@ -16,10 +16,10 @@ import soundfile
 from benchmarks.score import Case, make_songs
 from benchmarks.score import run as run_module
 from eval.__main__ import main
-from eval.compare import compare, read_results
+from eval.compare import compare, read_side
 from eval.folders import COLUMNS, ROW_COLUMNS
 from eval.provenance import provenance_table
-from eval.tables import Method, make_tables
+from eval.tables import MethodInfo, make_tables
 from ucr.foundation.errors import UserError
 
 RATE = 4000
@@ -330,7 +330,7 @@ def write_results(folder: Path, gain: float = 0, methods=("hpss", "ucr"), metric
                 )
     table = pd.DataFrame(rows, columns=COLUMNS[:9]).assign(status="ok", reason="").astype({"window": "Int64"})
     tables = make_tables(
-        table[table["method"].isin(methods)], {name: Method("blind", "") for name in methods}
+        table[table["method"].isin(methods)], {name: MethodInfo("blind", "") for name in methods}
     )
     folder = folder / "reports" / "tables"
     folder.mkdir(parents=True)
@@ -343,7 +343,7 @@ def write_results(folder: Path, gain: float = 0, methods=("hpss", "ucr"), metric
 
 def test_compare_finds_the_difference_and_only_that(tmp_path):
     first, second = write_results(tmp_path / "a"), write_results(tmp_path / "b", gain=0.5)
-    table = compare(read_results(str(first)), read_results(str(second)), ["si_sdr"], "waveform")
+    table = compare(read_side(str(first)), read_side(str(second)), ["si_sdr"], "waveform")
     assert len(table) == 4
     assert table["tracks"].eq(10).all()
     changed = table[table["difference"].abs() > 1e-3]
@@ -409,24 +409,24 @@ def test_compare_reads_git_revisions_also_below_the_top_folder(tmp_path, run, mo
 )
 def test_compare_refuses_what_was_measured_otherwise(tmp_path, changed, sentence):
     sides = [
-        read_results(str(write_results(tmp_path / "a"))),
-        read_results(str(write_results(tmp_path / "b", **changed))),
+        read_side(str(write_results(tmp_path / "a"))),
+        read_side(str(write_results(tmp_path / "b", **changed))),
     ]
     with pytest.raises(UserError, match=sentence):
         compare(*sides, ["si_sdr"], "waveform")
 
 
 def test_compare_refuses_what_is_not_there(tmp_path):
-    results = read_results(str(write_results(tmp_path / "a")))
+    results = read_side(str(write_results(tmp_path / "a")))
     with pytest.raises(UserError, match="has no metric 'sdr': choose from si_sdr, "):
         compare(results, results, ["sdr"], "waveform")
     with pytest.raises(UserError, match="share no method scored against codec"):
         compare(results, results, ["si_sdr"], "codec")
     with pytest.raises(UserError, match=r"has neither reports/tables/tracks\.csv nor"):
-        read_results(str(tmp_path))
+        read_side(str(tmp_path))
     (tmp_path / "a" / "reports" / "tables" / "provenance.csv").write_text("method\nhpss\n")
     with pytest.raises(UserError, match=r"provenance\.csv of \S+ lacks data"):
-        read_results(str(tmp_path / "a"))
+        read_side(str(tmp_path / "a"))
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from eval.learned import Clap, Vggish, load_space
-from ucr.codecs.torchaudio import torchaudio_or_an_empty_module
+from ucr.codecs.without_torchaudio import torchaudio_or_an_empty_module
 from ucr.foundation.errors import UserError
 
 RATE = 24000

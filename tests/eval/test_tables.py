@@ -9,14 +9,14 @@ import pytest
 from eval.folders import COLUMNS
 from eval.provenance import check_comparable, provenance_table
 from eval.scores import METRICS, WINDOWED
-from eval.tables import TABLE_METRICS, Method, data_table, headline, make_tables
+from eval.tables import TABLE_METRICS, MethodInfo, data_table, headline, make_tables
 from ucr.foundation.errors import UserError
 from ucr.foundation.hashes import files_hash, values_hash
 
 METHODS = {
-    "irm": Method("oracle", "fixed order"),
-    "good": Method("unsupervised", "best permutation", "run"),
-    "poor": Method("blind", "best permutation"),
+    "irm": MethodInfo("oracle", "fixed order"),
+    "good": MethodInfo("unsupervised", "best permutation", "run"),
+    "poor": MethodInfo("blind", "best permutation"),
 }
 
 
@@ -131,9 +131,9 @@ def add(rows: pd.DataFrame, method: str, like: str, gain: float = 0.0, seed: int
 
 
 ALIKE = {
-    "good": Method("blind", "best permutation"),
-    "poor": Method("blind", "best permutation"),
-    "irm": Method("oracle", ""),
+    "good": MethodInfo("blind", "best permutation"),
+    "poor": MethodInfo("blind", "best permutation"),
+    "irm": MethodInfo("oracle", ""),
 }
 
 
@@ -176,7 +176,7 @@ def test_who_has_fewer_values_is_not_the_best_of_its_kind(rows):
 
 @pytest.mark.parametrize("kind", ["oracle", "bound"])
 def test_neither_oracles_nor_bounds_compete(rows, kind):
-    tables = make_tables(rows, METHODS | {"good": Method(kind, "best permutation")})
+    tables = make_tables(rows, METHODS | {"good": MethodInfo(kind, "best permutation")})
     assert set(tables.separation[tables.separation["best"]]["method"]) == {"poor"}
     assert tables.separation["p_value"].isna().all()
     assert not tables.separation["significant"].any()
@@ -187,10 +187,10 @@ def test_only_comparisons_that_answer_a_question_are_made_and_corrected_among_th
     more = add(add(add(rows, "better", "good", 1.0), "worse", "poor", -1.0, 2), "taught", "good", 2.0, 3)
     more = add(more, "taught_long", "good", 3.0, 4)
     methods = METHODS | {
-        "worse": Method("blind", ""),
-        "better": Method("unsupervised", "", "run"),
-        "taught": Method("supervised", "", "run"),
-        "taught_long": Method("supervised", "", "long"),
+        "worse": MethodInfo("blind", ""),
+        "better": MethodInfo("unsupervised", "", "run"),
+        "taught": MethodInfo("supervised", "", "run"),
+        "taught_long": MethodInfo("supervised", "", "long"),
     }
     tables = make_tables(more, methods)
     drums = tables.comparisons[

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from benchmarks.scheme import write_encodec
+from benchmarks.published_scheme import write_encodec
 from pipelines import (
     cost,
     data,

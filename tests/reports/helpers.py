@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from eval.provenance import provenance_table
-from eval.tables import Method, make_tables
+from eval.tables import MethodInfo, make_tables
 from tests.helpers import PARAMS, ROOT
 from ucr.foundation.files import write_audio, write_csv, write_json
 from ucr.foundation.params import Params, check_params
@@ -113,7 +113,7 @@ def make_tree(
         }
         write_json(root / "estimates" / method / "method.json", {"card": card})
     kinds = {
-        name: Method(
+        name: MethodInfo(
             kind,
             "fixed order" if kind in ("supervised", "oracle") else "best permutation",
             {"unsupervised": "run", "supervised": "long"}.get(kind, "none"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ucr.codecs.torchaudio import torchaudio_or_an_empty_module
+from ucr.codecs.without_torchaudio import torchaudio_or_an_empty_module
 from ucr.foundation.checkpoints import fill, read_weights
 from ucr.foundation.errors import UserError
 from ucr.foundation.hashes import bytes_hash, file_hash, short_hash

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ucr.foundation.params import IadbParams
+from ucr.foundation.network_params import IadbParams
 
 
 def draw_alpha(batch: int, params: IadbParams, device: torch.device, progress: float = 1.0) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ucr.foundation.params import HEAD_CHANNELS, EncoderParams, UNetParams
+from ucr.foundation.network_params import HEAD_CHANNELS, EncoderParams, UNetParams
 
 NOISE_DIM = 128
 NOISE_SCALE = 1000.0

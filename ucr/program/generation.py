@@ -14,7 +14,7 @@ from ucr.foundation.files import write_audio
 from ucr.model.recomposition import Recomposer
 from ucr.program import streaming
 from ucr.program.shipped import TASK, save, shipped
-from ucr.program.streaming import OVERLAP, WINDOW, Read, Song, offsets
+from ucr.program.streaming import OVERLAP, WINDOW, AudioReader, Read, offsets
 
 
 def reconstruct(
@@ -221,7 +221,7 @@ def _recompose(
     if path.suffix.lower() != ".wav":
         raise UserError(f"{path} is no name of a WAV file: end it in .wav")
     with ExitStack() as stack:
-        opened = [stack.enter_context(Song(song, allow_truncated)) for song in songs]
+        opened = [stack.enter_context(AudioReader(song, allow_truncated)) for song in songs]
         readers = [song.mono(rate) for song in opened]
         size, hop = round(WINDOW * rate), round((WINDOW - OVERLAP) * rate)
         parts = (

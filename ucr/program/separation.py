@@ -17,7 +17,7 @@ from ucr.foundation.schema import checked
 from ucr.methods.contract import Baseline
 from ucr.program import streaming
 from ucr.program.shipped import TASK, save, shipped
-from ucr.program.streaming import Song
+from ucr.program.streaming import AudioReader
 
 METHOD = "ucr_pretrained"
 SAMPLE_RATE = 24000  # of methods without weights: the benchmark's
@@ -74,7 +74,7 @@ def separate(
     UserError
         If the song can't be read, or the method, the task and the weights don't go together.
     """
-    with Song(song, allow_truncated) as opened:
+    with AudioReader(song, allow_truncated) as opened:
         separator = load_separator(task, method, weights, steps, device)
         folder = Path(out) / opened.path.stem
         if opened.path.stem in (".", ".."):

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ucr.foundation.errors import UserError
-from ucr.program.streaming import Song, writing
+from ucr.program.streaming import AudioReader, writing
 from ucr.weights import FOLDER, tasks, weights_of
 
 TASK = "drums+bass"
@@ -29,7 +29,7 @@ def save(
     sample_rate: int,
     channels: int,
     n_samples: int,
-    songs: list[Song],
+    songs: list[AudioReader],
 ) -> None:
     """Write what is made of `songs`, float32[len(paths), channels, any length] at a time, with a progress bar."""
     for path, song in itertools.product(paths, songs):

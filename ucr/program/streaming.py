@@ -30,7 +30,7 @@ WAV_LIMIT = 4e9  # bytes of samples that a WAV file can hold; beyond, RF64 is wr
 REMEDY = "free space on its disk or choose another folder"
 
 
-class Song:
+class AudioReader:
     """An audio file that is read piece by piece.
 
     Parameters
@@ -65,7 +65,7 @@ class Song:
             self._file.close()
             raise UserError(f"{self._warning}: get it whole, or allow it (--allow-truncated)")
 
-    def __enter__(self) -> Song:
+    def __enter__(self) -> AudioReader:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -115,7 +115,7 @@ class Song:
 
 
 def stems(
-    song: Song,
+    song: AudioReader,
     separate: Callable[[np.ndarray], np.ndarray],
     sample_rate: int,
     *,
@@ -163,7 +163,7 @@ def stems(
         estimates = separate(_resampled(mono[0], rate, sample_rate))
         estimates = _fitted(_resampled(estimates.T, sample_rate, rate).T, n_samples)
         if mask:
-            return masked(mixture - offsets(mixture), estimates, rate, highest)
+            return split_by_masks(mixture - offsets(mixture), estimates, rate, highest)
         return estimates[:, None] / len(estimates)
 
     return joined(((step, part(mixture)) for step, mixture in windows(song.read, size, hop)), ordered)
@@ -188,7 +188,9 @@ def _fitted(audio: np.ndarray, n_samples: int) -> np.ndarray:
     return np.pad(audio, ((0, 0), (0, missing))) if missing > 0 else audio[:, :n_samples]
 
 
-def masked(mixture: np.ndarray, estimates: np.ndarray, sample_rate: int, highest: float) -> np.ndarray:
+def split_by_masks(
+    mixture: np.ndarray, estimates: np.ndarray, sample_rate: int, highest: float
+) -> np.ndarray:
     """Share a mixture among estimates by their magnitudes, every channel by the same masks.
 
     Parameters

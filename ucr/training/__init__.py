@@ -1,1 +1,1 @@
-"""The trainer and what it learns from: latents, pseudo-labels, remixes, adaptation to a song."""
+"""The trainer and what it learns from: latents, pseudo-labels, remixes."""

@@ -16,7 +16,7 @@ from ucr.data.segments import SegmentStore, track_of
 from ucr.foundation.checkpoints import default_device
 from ucr.foundation.params import Params
 from ucr.model.decomposition import DecompositionModel, Setting
-from ucr.training.adaptation import adapted
+from ucr.signal.adaptation import adapted
 from ucr.training.grouping import group
 from ucr.training.latents import LatentStore, open_latents
 from ucr.training.remixes import crops, draw_places, labelled_crops, remix_consistency

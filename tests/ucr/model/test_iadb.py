@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ucr.foundation.params import IadbParams
+from ucr.foundation.network_params import IadbParams
 from ucr.model import iadb
 
 C = IadbParams(variant="c", alpha_zero_share=0.0)

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from tests.helpers import PARAMS, ROOT
-from ucr.foundation.params import UNetParams, check_params
+from ucr.foundation.network_params import UNetParams
+from ucr.foundation.params import check_params
 from ucr.foundation.schema import merge, read_yaml
 from ucr.model.networks import Encoder, UNet
 

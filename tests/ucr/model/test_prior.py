@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from ucr.foundation.params import IadbParams, OptimParams, PriorParams, UNetParams
+from ucr.foundation.network_params import IadbParams, UNetParams
+from ucr.foundation.params import OptimParams, PriorParams
 from ucr.model.prior import PriorModel, mask_probabilities, masks
 
 OPTIM = OptimParams(

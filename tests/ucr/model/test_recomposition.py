@@ -8,7 +8,8 @@ from ucr.codecs.mel import MelCodec
 from ucr.foundation.checkpoints import save_model
 from ucr.foundation.errors import UserError
 from ucr.foundation.hashes import file_hash
-from ucr.foundation.params import CodecParams, IadbParams, PriorParams, UNetParams
+from ucr.foundation.network_params import IadbParams, UNetParams
+from ucr.foundation.params import CodecParams, PriorParams
 from ucr.model.decomposition import Setting
 from ucr.model.prior import PriorModel, masks
 from ucr.model.recomposition import Recomposer

@@ -278,7 +278,7 @@ def test_the_recomposing_commands(with_prior, tmp_path, song, capsys):
     np.testing.assert_array_equal(sounds["again"], sounds["unvaried"])
     assert np.abs(sounds["varied"] - sounds["again"]).max() > 1e-3
     assert np.abs(sounds["varied"] - sounds["reseeded"]).max() > 1e-3
-    with ucr.program.streaming.Song(other) as opened:
+    with ucr.program.streaming.AudioReader(other) as opened:
         resampled = opened.mono(24000)(8 * 24000)[0]
     np.testing.assert_allclose(sounds["all"][:, 0], resampled, atol=1e-4)
     assert np.abs(sounds["both"] - sounds["first"]).max() > 1e-3

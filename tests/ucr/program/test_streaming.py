@@ -6,7 +6,7 @@ import soundfile
 
 from ucr.foundation.errors import UserError
 from ucr.program import streaming
-from ucr.program.streaming import Song
+from ucr.program.streaming import AudioReader
 
 RATE = 8000
 INAUDIBLE = 10 ** (-90 / 20)
@@ -41,14 +41,14 @@ def chord(n_samples, rate=RATE):
 
 
 def separated(path, method, sample_rate=RATE, **options):
-    with Song(path) as song:
+    with AudioReader(path) as song:
         return np.concatenate(list(streaming.stems(song, method, sample_rate, **options)), axis=-1)
 
 
 @pytest.mark.parametrize("n_samples", [1, 99, 1000, 1001, 5250 * 8, 56000, 56001, 98000, 200003])
 def test_windows_cover_every_sample_and_end_where_the_song_does(tmp_path, n_samples):
     audio = noise(2, n_samples)
-    with Song(write_song(tmp_path / "song.wav", audio)) as song:
+    with AudioReader(write_song(tmp_path / "song.wav", audio)) as song:
         position = 0
         for step, window in streaming.windows(song.read, 1000, 750):
             position += step
@@ -149,7 +149,7 @@ def test_reading_at_another_rate_is_the_same_piece_by_piece(tmp_path):
     import soxr
 
     audio = noise(2, 44100)
-    with Song(write_song(tmp_path / "song.wav", audio, 44100)) as song:
+    with AudioReader(write_song(tmp_path / "song.wav", audio, 44100)) as song:
         read = song.mono(24000)
         pieces = [read(size) for size in [1000, 7, 20000, 5000, 5000]]
     assert [piece.shape[1] for piece in pieces] == [1000, 7, 20000, 2993, 0]

@@ -14,7 +14,8 @@ import torch
 
 from tests.helpers import ROOT
 from ucr.foundation.checkpoints import load_tensors
-from ucr.foundation.params import IadbParams, OptimParams, PriorParams, UNetParams
+from ucr.foundation.network_params import IadbParams, UNetParams
+from ucr.foundation.params import OptimParams, PriorParams
 from ucr.model.prior import PriorModel
 from ucr.training.trainer import Job, train
 

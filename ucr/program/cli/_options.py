@@ -10,7 +10,7 @@ import typer
 from ucr.weights import tasks
 
 FORMATS = "WAV, FLAC, MP3, OGG, M4A or what else FFmpeg reads, of any length and rate, mono or stereo."
-Song = Annotated[Path, typer.Argument(help=FORMATS)]
+SongPath = Annotated[Path, typer.Argument(help=FORMATS)]
 Wav = Annotated[Path, typer.Option("--out", "-o", help="The WAV file to write.")]
 Task = Annotated[
     str | None,

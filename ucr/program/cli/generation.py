@@ -7,11 +7,15 @@ from typing import Annotated
 
 import typer
 
-from ucr.program.cli._options import AllowTruncated, Device, PriorSteps, Seed, Song, Task, Wav
+from ucr.program.cli._options import AllowTruncated, Device, PriorSteps, Seed, SongPath, Task, Wav
 
 
 def reconstruct(
-    song: Song, out: Wav, task: Task = None, device: Device = None, allow_truncated: AllowTruncated = False
+    song: SongPath,
+    out: Wav,
+    task: Task = None,
+    device: Device = None,
+    allow_truncated: AllowTruncated = False,
 ) -> None:
     """Take a song apart and compose it again: what the model keeps of it.
 
@@ -24,7 +28,7 @@ def reconstruct(
 
 
 def vary(
-    song: Song,
+    song: SongPath,
     out: Wav,
     strength: Annotated[
         float, typer.Option(min=0, max=1, help="0 keeps the song, 1 nothing of it but its loudness.")
@@ -58,8 +62,8 @@ def vary(
 
 
 def recombine(
-    a: Song,
-    b: Song,
+    a: SongPath,
+    b: SongPath,
     out: Wav,
     take: Annotated[
         list[str] | None,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ucr.foundation.errors import UserError
-from ucr.program.cli._options import FORMATS, AllowTruncated, Device, Song, Task
+from ucr.program.cli._options import FORMATS, AllowTruncated, Device, SongPath, Task
 
 
 def _methods(incomplete: str) -> list[str]:
@@ -81,7 +81,7 @@ def separate(
                 f"{other} and {song} would both be written to {out / song.stem}: give each an --out of its own"
             )
     for song in songs:
-        with streaming.Song(
+        with streaming.AudioReader(
             song, allow_truncated
         ):  # what can't be read stops the command before hours of work
             pass
@@ -107,7 +107,7 @@ def separate(
 
 
 def unpack(
-    song: Song,
+    song: SongPath,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the song gets a folder of stems.")],
 ) -> None:
     """Write the stems that a stem file holds, to score estimates by.

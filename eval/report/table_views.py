@@ -77,7 +77,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Score:
+class HeadlineScore:
     """A mean with its interval in dB; `best` of its kind, `mark` its significance, `notes` on how it came about."""
 
     mean: float
@@ -107,7 +107,7 @@ class HeadlineRow:
     method: str
     kind: str
     trained: str
-    scores: list[Score]
+    scores: list[HeadlineScore]
     counts: str
     used: int
     fault: str
@@ -152,7 +152,7 @@ def _headline(results: Results, task: str, reference: str, table: pd.DataFrame) 
     for method, kind in methods.items():
         mine = [cells.get((method, *key), {}) for key in keys]
         scores = [
-            Score(
+            HeadlineScore(
                 cell.get("mean", np.nan),
                 cell.get("ci_low", np.nan),
                 cell.get("ci_high", np.nan),

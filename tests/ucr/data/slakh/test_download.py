@@ -26,8 +26,8 @@ import yaml
 
 import ucr
 from tests.ucr.program.test_program import run
+from ucr.data.slakh import download
 from ucr.data.slakh.read import find_tracks, read_sources
-from ucr.program import download
 
 FOLDER = "slakh2100_flac_redux"
 ARCHIVE = f"{FOLDER}.tar.gz"
@@ -223,7 +223,7 @@ def test_after_too_many_cuts_the_next_run_asks_for_the_rest_only(zenodo, slakh, 
 def test_a_killed_run_goes_on(zenodo, slakh, target):
     zenodo.cuts, zenodo.hang = [250_000], True
     program = (
-        f"import ucr.program.download as d; d.RECORD, d.CHUNK = {download.RECORD!r}, {download.CHUNK}; "
+        f"import ucr.data.slakh.download as d; d.RECORD, d.CHUNK = {download.RECORD!r}, {download.CHUNK}; "
         f"d.download_slakh2100({str(target)!r})"
     )
     killed = subprocess.Popen([sys.executable, "-c", program])
