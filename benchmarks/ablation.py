@@ -22,13 +22,13 @@ import pandas as pd
 import torch
 
 from baselines import ucr
-from benchmarks.projects import run_stage, setting, write_params
+from benchmarks.projects import REMEDY, run_stage, setting, write_params
 from eval.quick import mean_si_scores
 from ucr.codecs import Codec, make_codec
 from ucr.data.segments import SegmentStore
 from ucr.foundation.checkpoints import save_model
 from ucr.foundation.errors import UserError, command
-from ucr.foundation.files import write_csv
+from ucr.foundation.files import read_table, write_csv
 from ucr.foundation.hashes import short_hash
 from ucr.foundation.params import PARAMS_FILE, Params, check_params
 from ucr.foundation.schema import merge, read_yaml
@@ -117,7 +117,7 @@ def run(variant: str, changes: dict, seed: int) -> dict:
 
 def add_runs(variants: dict[str, dict], seeds: list[int]) -> None:
     """Run what the table lacks and write it after each run."""
-    rows = pd.read_csv(TABLE).to_dict("records") if TABLE.is_file() else []
+    rows = read_table(TABLE, remedy=REMEDY).to_dict("records") if TABLE.is_file() else []
     for seed in seeds:
         for variant, changes in variants.items():
             if f"{variant}-{seed}" not in {row["run"] for row in rows}:

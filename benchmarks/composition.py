@@ -33,9 +33,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.ablation import SEGMENTS, latents, run
+from benchmarks.projects import REMEDY
 from ucr.codecs.mel import MASK_EXPONENT
 from ucr.foundation.errors import command
-from ucr.foundation.files import write_csv
+from ucr.foundation.files import read_table, write_csv
 from ucr.foundation.params import load_params
 from ucr.model.decomposition import load_decomposition
 from ucr.signal.masks import ratio_masks
@@ -135,7 +136,7 @@ def add_runs(settings: list[str], seeds: list[int]) -> pd.DataFrame:
     _, validation = latents(params, SEGMENTS)
     mixtures = torch.from_numpy(np.stack([validation.mixture(i) for i in range(len(validation))]))
     magnitudes = mixtures ** (1 / params.codec.power)
-    rows = pd.read_csv(TABLE).to_dict("records") if TABLE.is_file() else []
+    rows = read_table(TABLE, remedy=REMEDY).to_dict("records") if TABLE.is_file() else []
     for seed in seeds:
         for setting in settings:
             name = f"composition {setting.replace('/', ':')}"

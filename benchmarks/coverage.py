@@ -21,8 +21,8 @@ from scipy import stats
 
 from eval.statistics import ALPHA, CONFIDENCE, mean_interval, median_interval, resampled_counts
 from eval.tables import LIMITS, OURS
-from ucr.foundation.errors import UserError, command
-from ucr.foundation.files import write_csv
+from ucr.foundation.errors import command
+from ucr.foundation.files import read_table, write_csv
 
 FOLDER = Path(__file__).parent
 METRICS = ("si_sdr", "si_sir", "si_sar")
@@ -207,12 +207,8 @@ def power_table(tracks: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: run `dvc repro tables`, or name its folder with --tables")
-    table = pd.read_csv(path, dtype={"track": "str"}, keep_default_na=False, na_values=[""])
-    for column in columns:
-        if column not in table:
-            raise UserError(f"{path} lacks the column {column}: run `dvc repro tables`")
+    remedy = "run `dvc repro tables`, or name its folder with --tables"
+    table = read_table(path, [*columns, "reference"], remedy=remedy)
     return table[table["reference"] == "waveform"]
 
 

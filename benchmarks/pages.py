@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from ucr.foundation.errors import UserError, command
-from ucr.foundation.files import replacing
+from ucr.foundation.files import read_table, replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ROOT / "reports" / "tables"
@@ -32,7 +32,7 @@ def pages(folder: Path = ROOT, tables: Path = TABLES) -> dict[Path, str]:
     UserError
         If a page lacks the comments, or the headline's methods are not all in the run's tables.
     """
-    separation = pd.read_csv(tables / "separation.csv")
+    separation = read_table(tables / "separation.csv")
     scores = separation[(separation["reference"] == "waveform") & (separation["unit"] == "segment")]
     if missing := sorted(set(HEADLINE) - set(scores["method"])):
         raise UserError(
@@ -42,7 +42,7 @@ def pages(folder: Path = ROOT, tables: Path = TABLES) -> dict[Path, str]:
     found = {
         "headline": _headline(scores, [name for name in order if name in HEADLINE]),
         "separation": _separation(scores, order),
-        "cost": _cost(pd.read_csv(tables / "cost.csv", index_col="method"), order),
+        "cost": _cost(read_table(tables / "cost.csv").set_index("method"), order),
     }
     return {
         folder / page: _filled(folder / page, {name: found[name] for name in PAGES[page]}) for page in PAGES

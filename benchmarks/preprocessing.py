@@ -31,7 +31,7 @@ import soundfile
 import torch
 from tqdm import tqdm
 
-from benchmarks.projects import ROOT, run_stage, write_params
+from benchmarks.projects import REMEDY, ROOT, run_stage, write_params
 from benchmarks.published_scheme import write_encodec
 from ucr.codecs import make_codec
 from ucr.data.segments import SegmentStore
@@ -39,7 +39,7 @@ from ucr.data.slakh.read import Track, find_tracks
 from ucr.data.slakh.song import SPLITS
 from ucr.foundation.checkpoints import default_device
 from ucr.foundation.errors import command
-from ucr.foundation.files import read_json, write_csv
+from ucr.foundation.files import read_json, read_table, write_csv
 from ucr.foundation.params import load_params
 from ucr.training.latents import BATCH
 
@@ -131,7 +131,7 @@ def measure(songs: list[Track], hours: list[float], codec: dict, folder: Path) -
 def add(rows: pd.DataFrame, path: Path) -> None:
     """Put rows into the table, in place of older ones of the same codec and hours."""
     if path.is_file():
-        old = pd.read_csv(path)
+        old = read_table(path, remedy=REMEDY)
         same = old["codec"].isin(rows["codec"]) & old["hours"].isin(rows["hours"])
         rows = pd.concat([old[~same], rows])
     write_csv(path, rows)

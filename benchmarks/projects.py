@@ -17,6 +17,8 @@ from ucr.foundation.params import Params, check_params
 from ucr.foundation.schema import merge, read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+# For a table that a benchmark keeps.
+REMEDY = "restore it from git, or delete it and run its benchmark again"
 POLL = 0.05  # seconds between looks at a process's memory
 
 

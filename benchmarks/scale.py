@@ -16,11 +16,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from benchmarks.projects import ROOT, setting
+from benchmarks.projects import REMEDY, ROOT, setting
 from eval.cost import multiply_accumulates
 from ucr.codecs.encodec import untrained
 from ucr.foundation.errors import UserError, command
-from ucr.foundation.files import replacing
+from ucr.foundation.files import read_table, replacing
 from ucr.model.networks import UNet
 from ucr.training.decomposition import make_setting
 
@@ -37,7 +37,7 @@ def measured(file: str, **where: str) -> pd.Series | None:
     path = ROOT / "benchmarks" / file
     if not path.is_file():
         return None
-    table = pd.read_csv(path)
+    table = read_table(path, remedy=REMEDY)
     for column, start in where.items():
         table = table[table[column].str.startswith(start)]
     return table.iloc[-1] if len(table) else None

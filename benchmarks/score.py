@@ -30,7 +30,7 @@ import soundfile
 
 from eval.scores import WINDOWED
 from ucr.foundation.errors import command
-from ucr.foundation.files import write_csv
+from ucr.foundation.files import read_table, write_csv
 
 WINDOW, HOP = 3.5, 1.5
 NAMES = ["drums", "bass", "piano", "guitar"]
@@ -151,7 +151,7 @@ def measure(case: Case, rounds: int) -> dict[str, object]:
             for what in ("wall", "cpu"):
                 ratio = np.median([getattr(each, what) for each in theirs]) / row[f"ours_{what}"]
                 row[f"{what}_ratio"] = round(float(ratio), 2)
-            rows = pd.read_csv(folder / "rows.csv")
+            rows = read_table(folder / "rows.csv", ["metric", "value"])
             expected = np.load(folder / "museval.npy")
             mine = rows[rows["metric"].isin(WINDOWED)]["value"].to_numpy().reshape(expected.shape)
             row["largest_difference_db"] = float(f"{np.abs(mine - expected).max():.1e}")

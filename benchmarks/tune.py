@@ -22,10 +22,11 @@ from statistics import fmean, stdev
 
 import pandas as pd
 
+from benchmarks.projects import REMEDY
 from eval.quick import mean_si_scores
 from ucr.data.segments import SegmentStore
 from ucr.foundation.errors import UserError, command
-from ucr.foundation.files import write_csv
+from ucr.foundation.files import read_table, write_csv
 from ucr.foundation.params import Params, load_params
 from ucr.foundation.schema import read_yaml
 from ucr.foundation.workers import in_workers
@@ -102,7 +103,7 @@ def tune(grids: dict[str, list[dict]], params: Params) -> pd.DataFrame:
     """Search what the table lacks and write it after each method."""
     rows = []
     if TABLE.is_file():
-        known = pd.read_csv(TABLE).drop(columns="chosen_by")
+        known = read_table(TABLE, remedy=REMEDY).drop(columns="chosen_by")
         rows = known[known["from"] != "run"].to_dict("records")
     for name, grid in grids.items():
         settings = [json.dumps(each) for each in grid]
@@ -111,7 +112,7 @@ def tune(grids: dict[str, list[dict]], params: Params) -> pd.DataFrame:
         rows = [row for row in rows if row["method"] != name] + search(name, grid)
         table = pd.concat([with_choice(rows), pd.DataFrame(unsupervised_rows(params))])
         write_csv(TABLE, table.astype({"seeds": "Int64"}))
-    return pd.read_csv(TABLE)
+    return read_table(TABLE, remedy=REMEDY)
 
 
 @command
@@ -125,7 +126,7 @@ def main() -> None:
             f"{GRIDS} has no method {unknown[0]!r}: add its settings, or choose of {', '.join(grids)}"
         )
     table = tune({name: grids[name] for name in names or grids}, load_params())
-    print(table.dropna(subset="chosen_by").to_string(index=False))
+    print(table[table["chosen_by"] != ""].to_string(index=False))
 
 
 if __name__ == "__main__":

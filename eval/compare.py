@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +11,8 @@ import pandas as pd
 from eval.provenance import check_comparable
 from eval.statistics import ALPHA, holm, mean_interval, wilcoxon_p
 from ucr.foundation.errors import UserError
+from ucr.foundation.files import parse_table, read_table
+from ucr.foundation.provenance import git
 
 TABLES = "reports/tables"
 KEYS = ["method", "reference", "source"]
@@ -50,9 +50,10 @@ def read_side(place: str) -> Side:
     """
     tracks = _read(place, "tracks.csv", [*KEYS, "track"])
     provenance = _read(
-        place, "provenance.csv", ["method", "data", "sources", "sample_rate", "protocol_version"]
+        place, "provenance.csv", ["method", "data", "sources", "sample_rate", "protocol_version"], numbers=[]
     )
-    provenance = provenance.astype("str")
+    if provenance.empty:
+        raise UserError(f"provenance.csv of {place} lacks rows: run `dvc repro tables`")
     rules = [name for name in provenance if str(name).startswith("protocol_")]
     provenance["protocol"] = provenance[rules].agg(", ".join, axis=1)
     methods = {row["method"]: row for row in provenance.to_dict("records")}
@@ -112,42 +113,19 @@ def compare(first: Side, second: Side, metrics: list[str], reference: str) -> pd
     return table.assign(ci_low=low, ci_high=high, p_holm=p, significant=p < ALPHA)
 
 
-def _read(place: str, name: str, columns: list[str]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(
-            io.StringIO(_text(place, name)), dtype={"track": "str"}, keep_default_na=False, na_values=[""]
-        )
-    except (ValueError, pd.errors.ParserError) as error:
-        raise UserError(f"{name} of {place} is no table ({error}): run the `tables` stage again") from None
-    missing = [column for column in columns if column not in table]
-    if missing or table.empty:
-        raise UserError(
-            f"{name} of {place} lacks {missing[0] if missing else 'rows'}: run the `tables` stage again"
-        )
-    return table
-
-
-def _text(place: str, name: str) -> str:
-    """A table's file, from a folder or from what git keeps."""
+def _read(place: str, name: str, columns: list[str], numbers: list[str] | None = None) -> pd.DataFrame:
+    """A table, from a folder or from what git keeps."""
     folder = Path(place)
     if folder.is_dir():
         for path in (folder / TABLES / name, folder / name):
             if path.is_file():
-                return path.read_text()
+                return read_table(path, columns, numbers, "run `dvc repro tables`")
         raise UserError(
             f"{folder} has neither {TABLES}/{name} nor {name}: run the `tables` stage there (`dvc repro`)"
         )
-    if _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{place}^{{commit}}") is None:
+    if not git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{place}^{{commit}}", folder="."):
         raise UserError(f"{place!r} is no folder and no git revision here: give one or the other")
-    text = _git("show", f"{place}:./{TABLES}/{name}")
-    if text is None:
+    text = git("show", f"{place}:./{TABLES}/{name}", folder=".")
+    if not text:
         raise UserError(f"revision {place} keeps no {TABLES}/{name}: choose one whose tables were committed")
-    return text
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True)
-    except OSError:
-        return None
-    return None if result.returncode else result.stdout
+    return parse_table(text.encode(), f"{name} of {place}", columns, numbers, "choose another revision")

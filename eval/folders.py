@@ -195,29 +195,6 @@ def score_songs(
     return table.astype({"window": "Int64", "delay": "Int64"}).round({"value": 6})
 
 
-def read_rows(path: Path) -> pd.DataFrame:
-    """Read a `rows.csv`.
-
-    Raises
-    ------
-    UserError
-        If it is missing or lacks a column.
-    """
-    try:
-        names = dict.fromkeys(COLUMNS, "str") | {"window": "Int64", "value": "float64"}
-        table = pd.read_csv(
-            path, dtype=names, keep_default_na=False, na_values={"window": [""], "value": [""]}
-        )
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: run the stage that makes it (`dvc repro`)") from None
-    except (ValueError, pd.errors.ParserError) as error:
-        raise UserError(f"{path} is no table of scores ({error}): delete it and score again") from None
-    missing = [name for name in COLUMNS if name not in table]
-    if missing:
-        raise UserError(f"{path} lacks the column {missing[0]}: delete it and score again")
-    return table
-
-
 def _groups(songs: list[SongFiles]) -> Iterator[list[SongFiles]]:
     """Runs of songs whose sums are held at once."""
     group: list[SongFiles] = []

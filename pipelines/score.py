@@ -10,7 +10,7 @@ import pandas as pd
 from eval.folders import find_songs, score_songs
 from eval.scores import PROTOCOL_VERSION
 from ucr.foundation.errors import UserError, command
-from ucr.foundation.files import read_json, replacing, write_csv, write_json
+from ucr.foundation.files import read_json, read_table, replacing, write_csv, write_json
 from ucr.foundation.hashes import files_hash, values_hash
 from ucr.foundation.params import Params, load_params
 from ucr.foundation.provenance import made_with
@@ -75,17 +75,13 @@ def read_separation(folder: Path) -> dict:
 
 def failures(path: Path) -> dict[str, str]:
     """Segments without estimates, and why: the method failed there, or is not applicable or available at all."""
-    try:
-        timing = pd.read_csv(path, dtype="str", keep_default_na=False)
-        missing = timing[timing["status"] != "ok"]
-        reasons = missing["reason"].where(
-            missing["status"] == "failed", missing["status"] + ": " + missing["reason"]
-        )
-        return dict(zip(missing["segment"], reasons, strict=True))
-    except (KeyError, ValueError) as error:
-        raise UserError(
-            f"{path} is no table of times ({error}): delete its folder and separate again"
-        ) from None
+    remedy = f"delete {path.parent} and separate again (`dvc repro`)"
+    timing = read_table(path, ["segment", "status", "reason"], [], remedy)
+    missing = timing[timing["status"] != "ok"]
+    reasons = missing["reason"].where(
+        missing["status"] == "failed", missing["status"] + ": " + missing["reason"]
+    )
+    return dict(zip(missing["segment"], reasons, strict=True))
 
 
 @command

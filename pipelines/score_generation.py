@@ -20,7 +20,7 @@ from pipelines import run_stage
 from ucr.codecs import make_codec
 from ucr.data.segments import SegmentStore
 from ucr.foundation.errors import UserError, command
-from ucr.foundation.files import read_audio, replacing, write_csv, write_json
+from ucr.foundation.files import read_audio, read_table, replacing, write_csv, write_json
 from ucr.foundation.hashes import files_hash, values_hash
 from ucr.foundation.params import LearnedSpace, Params, load_params
 from ucr.foundation.provenance import made_with
@@ -41,12 +41,7 @@ COPIES = "copies"  # the space of how much a clip repeats of a training segment
 def read_manifest() -> pd.DataFrame:
     """What `generate` made, with the name of the set that each clip belongs to."""
     path = GENERATED / "manifest.csv"
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: run `dvc repro generate`")
-    table = pd.read_csv(path, dtype="str", keep_default_na=False)
-    for column in MANIFEST_COLUMNS:
-        if column not in table:
-            raise UserError(f"{path} lacks the column {column}: run `dvc repro --force generate`")
+    table = read_table(path, MANIFEST_COLUMNS, [], "run `dvc repro generate`")
     details = np.where(table["kind"] == "partial", table["generated"], table["strength"])
     names = [f"{kind} {detail}".strip() for kind, detail in zip(table["kind"], details, strict=True)]
     return table.assign(set=names, clip=table["file"].str.removesuffix(".wav"))

@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 
 from eval.cost import cost_table
-from eval.folders import read_rows
+from eval.folders import COLUMNS
 from eval.generation import EMBEDDING_COLUMNS, ROW_COLUMNS, generation_table
 from eval.provenance import check_comparable, provenance_table
 from eval.tables import MethodInfo, data_table, headline, make_tables
 from pipelines import run_stage
 from ucr.foundation.errors import UserError, command
-from ucr.foundation.files import read_json, write_csv, write_json
+from ucr.foundation.files import read_json, read_table, write_csv, write_json
 from ucr.foundation.params import Params, load_params
 
 SCORES = Path("scores")
@@ -40,7 +40,13 @@ def make(params: Params) -> list[Path]:
     generation = read_json(_existing(GENERATION / "provenance.json", "score_generation"))
     check_comparable({**provenance, "generation": generation}, ["data"])
     rows = pd.concat(
-        [read_rows(SCORES / method / "rows.csv") for method in params.methods], ignore_index=True
+        [
+            read_table(
+                SCORES / method / "rows.csv", COLUMNS, ["window", "value"], f"run `dvc repro score@{method}`"
+            )
+            for method in params.methods
+        ],
+        ignore_index=True,
     )
     methods = {
         name: MethodInfo(each["kind"], each["assignment"], _trained(params.methods[name]["needs"]))
@@ -51,7 +57,15 @@ def make(params: Params) -> list[Path]:
         "separation": scores.separation,
         "comparisons": scores.comparisons,
         "tracks": scores.tracks,
-        "data": data_table(_read(SEGMENTS / "index.csv"), _read(SEGMENTS / "skipped.csv")),
+        "data": data_table(
+            *(
+                read_table(SEGMENTS / name, columns, [], "run `dvc repro segments`")
+                for name, columns in [
+                    ("index.csv", ["split", "track"]),
+                    ("skipped.csv", ["split", "segment", "reason"]),
+                ]
+            )
+        ),
         "cost": cost_table(
             {
                 method: read_json(_existing(COSTS / f"{method}.json", f"cost@{method}"))
@@ -59,8 +73,10 @@ def make(params: Params) -> list[Path]:
             }
         ),
         "generation": generation_table(
-            _generation("embeddings", EMBEDDING_COLUMNS),
-            _generation("rows", ROW_COLUMNS),
+            *(
+                read_table(GENERATION / name, columns, remedy="run `dvc repro score_generation`")
+                for name, columns in [("embeddings.csv", EMBEDDING_COLUMNS), ("rows.csv", ROW_COLUMNS)]
+            ),
             params.scores.bootstrap,
             params.seed,
             params.task,
@@ -84,20 +100,6 @@ def _existing(path: Path, stage: str) -> Path:
     if not path.is_file():
         raise UserError(f"{path} does not exist: run `dvc repro {stage}`")
     return path
-
-
-def _generation(name: str, columns: list[str]) -> pd.DataFrame:
-    path = _existing(GENERATION / f"{name}.csv", "score_generation")
-    text = dict.fromkeys(["set", "space", "metric", "clip", "track"], "str")
-    table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"value": [""]})
-    for column in columns:
-        if column not in table:
-            raise UserError(f"{path} lacks the column {column}: run `dvc repro --force score_generation`")
-    return table
-
-
-def _read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(_existing(path, "segments"), dtype="str", keep_default_na=False)
 
 
 @command

@@ -11,16 +11,10 @@ import pandas as pd
 from eval.report.published import PATH, Published, read_published
 from eval.tables import TABLE_METRICS
 from ucr.foundation.errors import UserError
-from ucr.foundation.files import read_json
+from ucr.foundation.files import read_json, read_table
 
 KINDS = ("unsupervised", "supervised", "blind", "bound", "oracle")
 
-# Columns that are names or sentences even where every one of them happens to look like a number.
-TEXT = {
-    "task", "method", "kind", "track", "segment", "source", "reference", "metric", "status", "reason", "split", "file",
-    "generated", "method_a", "method_b", "significant", "best", "failed", "device", "machine", "run", "variant",
-    "params", "set", "space", "taken", "parts", "family", "trained", "note",
-}  # fmt: skip
 SEPARATION_COLUMNS = [
     "task", "method", "kind", "trained", "reference", "source", "metric", "mean", "median", "ci_low", "ci_high",
     "n", "n_silent", "n_capped", "n_failed", "n_seeds", "seed_sd", "best", "p_value", "significant",
@@ -178,32 +172,6 @@ def read_results(root: Path, trained: list[str]) -> Results:
         published=published,
         missing=missing,
     )
-
-
-def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a CSV: names stay text (a source may be called `NA`), an empty cell of a number is NaN.
-
-    Parameters
-    ----------
-    columns
-        Columns that must be there.
-    """
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: run the stage that makes it (`dvc repro`)")
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path} can't be read as a table ({error}): delete it and run its stage again"
-        ) from None
-    lacking = [column for column in columns or [] if column not in table]
-    if lacking:
-        raise UserError(f"{path} lacks the column {lacking[0]}: delete it and run its stage again")
-    for column in table.columns.difference(list(TEXT)):
-        numbers = pd.to_numeric(table[column].replace("", np.nan), errors="coerce")
-        if numbers.notna().equals(table[column] != ""):
-            table[column] = numbers
-    return table
 
 
 def order_methods(separation: pd.DataFrame) -> dict[str, str]:

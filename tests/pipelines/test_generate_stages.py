@@ -171,7 +171,7 @@ MISTAKES = {
     "never generated": (
         lambda folder: (folder / "generated/manifest.csv").unlink(), "does not exist: run `dvc repro generate`"
     ),
-    "an old manifest": (drop_column, "lacks the column parts: run `dvc repro --force generate`"),
+    "an old manifest": (drop_column, "lacks the column parts: run `dvc repro generate`"),
     "a clip of another length": (shorten, "has 100 samples at 24000 Hz, the segments have 24000"),
     "songs of other data": (other_songs, r"names Track00077_0.*, which is no test segment: run"),
     "a lost clip": (

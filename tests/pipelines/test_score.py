@@ -187,7 +187,7 @@ MISTAKES = {
     "cut short": (
         "irm", lambda: Path(f"estimates/irm/{NAMES[0]}/bass.wav").write_bytes(b""), "bass.wav can't be read as audio"
     ),
-    "no times": ("irm", lambda: Path("estimates/irm/timing.csv").write_text("a\n1\n"), "timing.csv is no table"),
+    "no times": ("irm", lambda: Path("estimates/irm/timing.csv").write_text("a\n1\n"), "timing.csv lacks the column"),
     "no references": ("irm", lambda: Path("references").rename("moved"), "references/waveform is no folder"),
 }  # fmt: skip
 

@@ -15,11 +15,12 @@ import pytest
 import yaml
 
 from eval.report.page import embed
-from eval.report.results import order_methods, read_table
+from eval.report.results import order_methods
 from pipelines.report import make_report
 from tests.helpers import ROOT
 from tests.reports.helpers import HOSTILE, METHODS, make_examples, make_hostile, with_report, with_segments
 from ucr.foundation.errors import UserError
+from ucr.foundation.files import read_table
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "path"}
 

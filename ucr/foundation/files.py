@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Columns of tables that are names or sentences even where every one of them happens to look like a number.
+TEXT = {
+    "task", "method", "kind", "track", "segment", "source", "reference", "metric", "status", "reason", "split", "file",
+    "generated", "method_a", "method_b", "significant", "best", "failed", "device", "machine", "run", "variant",
+    "params", "set", "space", "taken", "parts", "family", "trained", "note", "clip",
+}  # fmt: skip
 HEADER = 100  # bytes of a WAV file in which libsndfile puts the chunks before the samples
 
 
@@ -87,6 +93,58 @@ def write_csv(path: str | Path, table: pd.DataFrame) -> None:
     """Write a table without its index, whole or not at all."""
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)
+
+
+def read_table(
+    path: str | Path,
+    columns: Iterable[str] = (),
+    numbers: Iterable[str] | None = None,
+    remedy: str = "run the stage that makes it (`dvc repro`)",
+) -> pd.DataFrame:
+    """Read a CSV: names stay text (a source may be called `NA`), an empty cell of a number is NaN.
+
+    Parameters
+    ----------
+    columns
+        Columns that must be there.
+    numbers
+        Of these, the columns of numbers. None: every column whose cells all are, apart from `TEXT`.
+    remedy
+        What errors tell the user to do.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or no table, lacks a column, or one of `numbers` holds something else.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path} does not exist: {remedy}")
+    return parse_table(Path(path).read_bytes(), str(path), columns, numbers, remedy)
+
+
+def parse_table(
+    data: bytes, name: str, columns: Iterable[str], numbers: Iterable[str] | None, remedy: str
+) -> pd.DataFrame:
+    """What `read_table` makes of a file's content; errors call it `name`."""
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise UserError(f"{name} can't be read as a table ({error}): {remedy}") from None
+    for column in columns:
+        if column not in table:
+            raise UserError(f"{name} lacks the column {column}: {remedy}")
+    for column in table.columns.difference(list(TEXT)) if numbers is None else numbers:
+        found = pd.to_numeric(table[column].replace("", np.nan), errors="coerce")
+        wrong = found.isna() & (table[column] != "")
+        if not wrong.any():
+            table[column] = found
+        elif numbers is not None:
+            raise UserError(
+                f"{name} holds {table[column][wrong].iloc[0]!r} in {column}, which is no number: {remedy}"
+            )
+    return table
 
 
 def read_audio(path: str | Path, sample_rate: int | None = None, stream: int = 0) -> tuple[np.ndarray, int]:

@@ -45,10 +45,12 @@ def made_with() -> dict[str, object]:
     return {"code": code_version(), "libraries": libraries(), "machine": machine()}
 
 
-def git(*arguments: str) -> str:
-    """What a git command prints about this code, stripped; empty where it fails or there is no git."""
+def git(*arguments: str, folder: str | Path | None = None) -> str:
+    """What a git command prints in a folder (None: this code's), stripped; empty where it fails or there is no git."""
     try:
-        result = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30)
+        result = subprocess.run(
+            ["git", *arguments], cwd=folder or ROOT, capture_output=True, text=True, timeout=30
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return "" if result.returncode else result.stdout.strip()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ucr.foundation.checkpoints import load_model
+from ucr.foundation.files import read_table
 from ucr.program.shipped import shipped
 
 if TYPE_CHECKING:
@@ -53,6 +54,6 @@ def baselines() -> pd.DataFrame:
     fields = ["name", "kind", "licence", "summary", "paper"]
     table = pd.DataFrame([{field: getattr(card, field) for field in fields} for card in cards])
     if COSTS.is_file():
-        costs = pd.read_csv(COSTS).rename(columns={"method": "name"}).drop(columns="kind")
+        costs = read_table(COSTS).rename(columns={"method": "name"}).drop(columns="kind")
         table = table.merge(costs, on="name", how="left")
     return table

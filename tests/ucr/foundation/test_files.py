@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from ucr.foundation.checkpoints import save_tensors
-from ucr.foundation.files import read_audio, write_audio, write_csv, write_json
+from ucr.foundation.errors import UserError
+from ucr.foundation.files import read_audio, read_table, write_audio, write_csv, write_json
 
 NOISE = np.random.default_rng(0).uniform(-1, 1, 3000).astype(np.float32)
 
@@ -92,3 +93,41 @@ def test_the_same_audio_is_the_same_file_whenever_it_is_written(tmp_path, channe
     write_audio(tmp_path / "b.wav", audio, 24000)
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
     np.testing.assert_array_equal(read_audio(tmp_path / "b.wav")[0], audio)
+
+
+def test_a_tables_names_stay_text_and_its_empty_numbers_are_nan(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("source,track,value,other,count\nNA,007,0.1,x,1\nbass,8,,2,3\n")
+    table = read_table(path, ["source", "value"])
+    assert table["source"].tolist() == ["NA", "bass"]
+    assert table["track"].tolist() == ["007", "8"]
+    assert table["other"].tolist() == ["x", "2"]
+    assert table["count"].tolist() == [1, 3]
+    assert table["value"][0] == 0.1
+    assert np.isnan(table["value"][1])
+    assert read_table(path, numbers=["value"])["count"].tolist() == ["1", "3"]
+    assert read_table(path, numbers=[])["value"].tolist() == ["0.1", ""]
+
+
+def test_numbers_of_a_table_are_read_to_the_last_bit(tmp_path):
+    values = np.concatenate([NOISE.astype(float), np.random.default_rng(0).lognormal(0, 30, 3000)])
+    write_csv(tmp_path / "table.csv", pd.DataFrame({"value": values}))
+    assert (read_table(tmp_path / "table.csv")["value"] == values).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "table.csv does not exist: make it"),
+        (b"", "table.csv can't be read as a table"),
+        (b"\xff\xfe\x00a,", "table.csv can't be read as a table"),
+        (b'a,value\n"1', "table.csv can't be read as a table"),
+        (b"value\n1\n", "table.csv lacks the column a: make it"),
+        (b"a,value\nx,loud\n", "table.csv holds 'loud' in value, which is no number: make it"),
+    ],
+)
+def test_what_is_no_such_table_is_refused(tmp_path, content, sentence):
+    if content is not None:
+        (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(UserError, match=sentence):
+        read_table(tmp_path / "table.csv", ["a", "value"], ["value"], "make it")
