@@ -34,7 +34,7 @@ N_FFT, HOP, HIDDEN, MAX_BIN = 4096, 1024, 512, 1487  # umxhq's; it hears what li
 
 
 class Method(Pretrained):
-    """The package's `umxhq`: a network a source, then one iteration of its Wiener filter.
+    """The package's `umxhq`: a network per source, then one iteration of its Wiener filter.
 
     `weights` is a folder with `drums*.pth`, `bass*.pth`, `other*.pth` and `vocals*.pth` (or `.safetensors`).
     """

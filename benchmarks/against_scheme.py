@@ -268,7 +268,7 @@ def make_projects(work: Path, tracks: dict[str, int]) -> tuple[Path, Path]:
 
 
 def make_encodec_project(work: Path, songs: Path) -> Path:
-    """A project of one of the rendered songs a split, for EnCodec."""
+    """A project of one of the rendered songs per split, for EnCodec."""
     few = work / "encodec"
     weights = write_encodec(work / "encodec.safetensors")
     codec = {"name": "encodec_24khz", "weights": str(weights)}
@@ -290,9 +290,7 @@ def make_encodec_project(work: Path, songs: Path) -> Path:
 def measure(work: Path) -> pd.DataFrame:
     """Every row, from songs rendered into `work`."""
     project, wide = make_projects(work, TRACKS)
-    cores = (
-        f"{os.cpu_count()} cores read tracks; one resampling a source, not a stem; batches through the codec"
-    )
+    cores = f"{os.cpu_count()} cores read tracks; one resampling per source, not a stem; batches through the codec"
     return pd.DataFrame(
         [
             *memory_rows(wide),

@@ -2,10 +2,10 @@
 
     python -m benchmarks.coverage [--tables reports/tables]
 
-Samples of tracks are drawn from normal data, and with replacement from the track means in the tables: a population a
-method, source and metric, and for differences a population a pair of methods that compete. Writes
-`benchmarks/coverage.csv`, a row a kind of population, interval and number of tracks, and `benchmarks/power.csv`, a row
-a pair.
+Samples of tracks are drawn from normal data, and with replacement from the track means in the tables: a population per
+method, source and metric, and for differences a population per pair of methods that compete. Writes
+`benchmarks/coverage.csv`, a row per kind of population, interval and number of tracks, and `benchmarks/power.csv`, a
+row per pair.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def read_populations(tracks: pd.DataFrame, kinds: dict[str, str]) -> dict[str, t
     by_method = {key: group for key, group in tracks.groupby(["method", "source"], sort=False)}
     found: dict[str, tuple[list[Sampler], dict]] = {
         "normal": ([normal], OF_MEAN),
-        f"normal, {SEGMENTS[0]} to {SEGMENTS[1]} segments a track": (
+        f"normal, {SEGMENTS[0]} to {SEGMENTS[1]} segments per track": (
             [unequal],
             {name: interval for name, interval in OF_MEAN.items() if interval is not studentised},
         ),

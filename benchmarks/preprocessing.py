@@ -98,7 +98,7 @@ def make_project(folder: Path, songs: list[Track], hours: float, codec: dict) ->
 
 
 def measure(songs: list[Track], hours: list[float], codec: dict, folder: Path) -> pd.DataFrame:
-    """A row a size and stage, and one of both together."""
+    """A row per size and stage, and one of both together."""
     small, least = make_project(folder, songs, 0, codec)
     start = {stage: run_stage(stage, small)["seconds"] for stage in STAGES}
     start["both"] = sum(start.values())

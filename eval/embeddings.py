@@ -1,4 +1,4 @@
-"""Embedding spaces in which sets of clips are compared: few statistics a clip."""
+"""Embedding spaces in which sets of clips are compared: few statistics per clip."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def score_songs(
 
     rows: list[tuple] = []
     with (
-        threadpool_limits(1),  # of each of the threads, which are one a core
+        threadpool_limits(1),  # of each of the threads, which are one per core
         tqdm(total=len(songs), desc=f"scoring {method}", unit="segment") as progress,
     ):
         for group in _groups(songs):

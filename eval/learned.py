@@ -78,7 +78,7 @@ class Vggish(nn.Module):
 
 
 class Clap:
-    """CLAP (Wu et al., Large-scale contrastive language-audio pretraining, ICASSP 2023): 512 values a clip.
+    """CLAP (Wu et al., Large-scale contrastive language-audio pretraining, ICASSP 2023): 512 values per clip.
 
     Parameters
     ----------

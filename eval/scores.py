@@ -9,7 +9,7 @@ si_sdr, si_sir, si_sar
 si_sdr_improvement
     SI-SDR of the estimate less SI-SDR of the mixture, in dB.
 v4_sdr, v4_sir, v4_sar
-    In dB, a value a window, as BSS Eval v4 defines it (`eval.bss_eval`): one distortion filter of 512 taps for the
+    In dB, a value per window, as BSS Eval v4 defines it (`eval.bss_eval`): one distortion filter of 512 taps for the
     whole signal, references as they are (the "images" version), no permutation of its own. The values are those of
     `museval.metrics.bss_eval`. This SDR counts every filtering, delay or gain as error; the SDR of v3's
     `bss_eval_sources` forgives them, and is another quantity.

@@ -11,7 +11,7 @@ from eval.bss_eval import TAPS, Sums, Windows, add, measure
 from eval.delay import cross_spectra, frame_length
 from eval.distances import OVERLAP, spectral_sums
 
-STRETCH = 2**19  # samples: long beside what stretches share, short enough for a hundred megabytes a core
+STRETCH = 2**19  # samples: long beside what stretches share, short enough for a hundred megabytes per core
 
 
 @dataclass(frozen=True)

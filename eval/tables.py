@@ -11,7 +11,7 @@ from eval.scores import CAP_DB, METRICS, WINDOWED, Metric
 from eval.statistics import ALPHA, holm, mean_interval, median_interval, wilcoxon_p
 
 GROUP = ["method", "reference", "source", "metric"]
-# BSS Eval v4 gives a value a window. `_mean_windows` is its mean in a segment, then over segments, as UCR's
+# BSS Eval v4 gives a value per window. `_mean_windows` is its mean in a segment, then over segments, as UCR's
 # authors aggregate; `_median_windows` is its median in a track, then over tracks, as the field does (SiSEC 2018).
 MEAN_WINDOWS, MEDIAN_WINDOWS = "_mean_windows", "_median_windows"
 TABLE_METRICS = {
@@ -62,7 +62,7 @@ class Tables:
         that `ci_of` names, among those with the most values; for the others, `p_value` is the corrected p of the
         difference from it, and `significant` whether that is under 0.05.
     comparisons
-        One row a comparison, reference, source and metric: every method against the best of its kind and training,
+        One row per comparison, reference, source and metric: every method against the best of its kind and training,
         and every unsupervised one against each blind and supervised one. `difference` is the mean of A less B over
         the segments that both have a value for (tracks for `_median_windows`), with its interval; `p_value` is of
         Wilcoxon's signed-rank test on tracks, `p_holm` corrected over the `family`: what one question is asked of.
@@ -187,7 +187,7 @@ def _over_seeds(rows: pd.DataFrame, index: pd.MultiIndex) -> pd.DataFrame:
 
 
 def _pooled(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a value: the mean over seeds, or none where a seed has none."""
+    """One row per value: the mean over seeds, or none where a seed has none."""
     if "seed" not in rows:
         return rows
     keys = ["task", *GROUP, "track", "segment", "window"]
@@ -202,7 +202,7 @@ def _pooled(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _units(rows: pd.DataFrame) -> pd.DataFrame:
-    """The values that averages are over: one a segment, or one a track for `_median_windows`."""
+    """The values that averages are over: one per segment, or one per track for `_median_windows`."""
     rows = rows[rows["value"].notna()]
     windowed = rows["window"].notna()
     windows = rows[windowed].groupby([*GROUP, "track", "segment"])["value"].mean().reset_index()

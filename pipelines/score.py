@@ -1,4 +1,4 @@
-"""Stage `score@METHOD`: references and estimates -> scores/METHOD, a row a value, with their provenance."""
+"""Stage `score@METHOD`: references and estimates -> scores/METHOD, a row per value, with their provenance."""
 
 from __future__ import annotations
 

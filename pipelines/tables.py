@@ -53,34 +53,24 @@ def make(params: Params) -> list[Path]:
         for name, each in provenance.items()
     }
     scores = make_tables(rows, methods)
+    remedy = "run `dvc repro segments`"
+    index = read_table(SEGMENTS / "index.csv", ["split", "track"], [], remedy)
+    skipped = read_table(SEGMENTS / "skipped.csv", ["split", "segment", "reason"], [], remedy)
+    remedy = "run `dvc repro score_generation`"
+    embeddings = read_table(GENERATION / "embeddings.csv", EMBEDDING_COLUMNS, remedy=remedy)
+    clips = read_table(GENERATION / "rows.csv", ROW_COLUMNS, remedy=remedy)
     tables = {
         "separation": scores.separation,
         "comparisons": scores.comparisons,
         "tracks": scores.tracks,
-        "data": data_table(
-            *(
-                read_table(SEGMENTS / name, columns, [], "run `dvc repro segments`")
-                for name, columns in [
-                    ("index.csv", ["split", "track"]),
-                    ("skipped.csv", ["split", "segment", "reason"]),
-                ]
-            )
-        ),
+        "data": data_table(index, skipped),
         "cost": cost_table(
             {
                 method: read_json(_existing(COSTS / f"{method}.json", f"cost@{method}"))
                 for method in params.methods
             }
         ),
-        "generation": generation_table(
-            *(
-                read_table(GENERATION / name, columns, remedy="run `dvc repro score_generation`")
-                for name, columns in [("embeddings.csv", EMBEDDING_COLUMNS), ("rows.csv", ROW_COLUMNS)]
-            ),
-            params.scores.bootstrap,
-            params.seed,
-            params.task,
-        ),
+        "generation": generation_table(embeddings, clips, params.scores.bootstrap, params.seed, params.task),
         "provenance": provenance_table(provenance),
     }
     for name, table in tables.items():

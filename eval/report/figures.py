@@ -153,7 +153,7 @@ def draw_distributions(rows: pd.DataFrame, kinds: dict[str, str], folder: Path) 
 
 
 def draw_training(training: dict[str, pd.DataFrame], folder: Path) -> Drawing:
-    """Training and validation loss over steps, one panel a model."""
+    """Training and validation loss over steps, one panel per model."""
     columns = min(3, len(training))
     lines = -(-len(training) // columns)
     with _saving(folder, "training") as save:
@@ -170,11 +170,11 @@ def draw_training(training: dict[str, pd.DataFrame], folder: Path) -> Drawing:
             axis.set(title=name, xlabel="step", ylabel="loss")
             axis.legend(frameon=False)
         save(figure)
-    return Drawing("training", "Training and validation loss over steps, one panel a model")
+    return Drawing("training", "Training and validation loss over steps, one panel per model")
 
 
 def draw_comparisons(comparisons: pd.DataFrame, kinds: dict[str, str], folder: Path) -> Drawing:
-    """Differences in SI-SDR of the comparisons made, one panel a source; the significant ones are coloured."""
+    """Differences in SI-SDR of the comparisons made, one panel per source; the significant ones are coloured."""
     chosen = comparisons[comparisons["metric"] == "si_sdr"]
     sources = list(chosen["source"].unique())
     compared = set(chosen["method_a"]) | set(chosen["method_b"])
@@ -259,7 +259,7 @@ def draw_steps(steps: pd.DataFrame, folder: Path) -> Drawing:
 
 
 def draw_ablation(runs: pd.DataFrame, folder: Path) -> Drawing:
-    """SI-SDR of each variant, mean over sources: a dot a training, a line at their mean, one panel a task."""
+    """SI-SDR of each variant, mean over sources: a dot per training, a line at their mean, one panel per task."""
     tasks = list(runs["task"].unique())
     counts = [runs.loc[runs["task"] == task, "variant"].nunique() for task in tasks]
     with _saving(folder, "ablation") as save:
@@ -280,11 +280,13 @@ def draw_ablation(runs: pd.DataFrame, folder: Path) -> Drawing:
             sns.pointplot(**common, errorbar=None, linestyle="none", marker="|", markersize=14)
             axis.set(title=task, ylabel="", xlabel="SI-SDR, mean over sources (dB)")
         save(figure)
-    return Drawing("ablation", "SI-SDR of each variant of the ablation, mean over sources, a dot a training")
+    return Drawing(
+        "ablation", "SI-SDR of each variant of the ablation, mean over sources, a dot per training"
+    )
 
 
 def draw_criterion(runs: pd.DataFrame, folder: Path) -> Drawing:
-    """SI-SDR of each training against the consistency of remixes, which needs no true source; one panel a task."""
+    """SI-SDR of each training against the consistency of remixes, which needs no true source; one panel per task."""
     tasks = list(runs["task"].unique())
     heights = [max(3.0, 0.2 * runs.loc[runs["task"] == task, "variant"].nunique()) for task in tasks]
     with _saving(folder, "criterion") as save:
@@ -304,7 +306,7 @@ def draw_criterion(runs: pd.DataFrame, folder: Path) -> Drawing:
                 legend.set_in_layout(True)
         save(figure)
     return Drawing(
-        "criterion", "SI-SDR of each training against the consistency of its remixes, a dot a training"
+        "criterion", "SI-SDR of each training against the consistency of its remixes, a dot per training"
     )
 
 

@@ -187,7 +187,7 @@ CAPTIONS = {
     "songs against the other). Copies are looked for among training segments: codec is nothing but copies, the test "
     "split has none",
     "steps": "Score against sampling steps",
-    "ablation": "Ablations, one training a row; scores on the validation split, mean over segments",
+    "ablation": "Ablations, one row per training; scores on the validation split, mean over segments",
 }
 FILTERS = ("split", "task", "set", "space", "reference", "source", "metric", "kind", "variant")
 

@@ -79,7 +79,7 @@ class Results:
     separation
         Aggregated scores, one row per task, method, reference, source and metric.
     rows
-        Raw scores of whole segments (no windows), one row a value, of every method in `separation`.
+        Raw scores of whole segments (no windows), one row per value, of every method in `separation`.
     tables
         The optional tables by name (`OPTIONAL_TABLES`); a missing one is not in it.
     training
@@ -224,8 +224,8 @@ def cost_columns(cost: pd.DataFrame | None) -> list[str]:
 
 
 def ablation_runs(ablation: pd.DataFrame | None) -> pd.DataFrame:
-    """Trainings of the ablation that have scores, one a row, the best variant of a task first: task, variant, seed and
-    what was measured.
+    """Trainings of the ablation that have scores, one per row, the best variant of a task first: task, variant, seed
+    and what was measured.
 
     Returns
     -------

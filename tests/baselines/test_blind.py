@@ -57,7 +57,7 @@ def melody() -> np.ndarray:
 
 
 def low_notes() -> np.ndarray:
-    """The chord, struck again and again."""
+    """The chord, played again and again."""
     return steady() * np.exp(-4 * (TIME % 0.7))
 
 

@@ -72,7 +72,7 @@ def test_every_method_and_every_pair_that_competes_is_a_population(tracks, few):
     found = {name: len(samplers) for name, (samplers, _) in coverage.read_populations(tracks, KINDS).items()}
     assert found == {
         "normal": 1,
-        "normal, 1 to 4 segments a track": 1,
+        "normal, 1 to 4 segments per track": 1,
         "si_sdr of a method": 10,
         "si_sir of a method": 10,
         "si_sar of a method": 8,  # without the mixture's, which have no spread

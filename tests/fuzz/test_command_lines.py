@@ -286,7 +286,7 @@ FOUND = {
 
 
 @pytest.mark.parametrize("case", FOUND)
-def test_what_was_found_stays_mended(whole, tmp_path, case):
+def test_what_was_found_stays_fixed(whole, tmp_path, case):
     name, change, words = FOUND[case]
     arguments = (
         [word.replace("song.wav", "...wav") for word in TARGETS[name].arguments] if ".." in case else None

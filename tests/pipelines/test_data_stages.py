@@ -60,7 +60,7 @@ def digest(folder: Path) -> str:
 
 
 def point_at(project, make_track, **stems) -> Path:
-    """A project whose data are three tracks, one a split, with these stems."""
+    """A project whose data are three tracks, one per split, with these stems."""
     folder = project(data={"name": "slakh2100", "path": "set"}, segments={"seconds": 1.0})
     for number, split in enumerate(["train", "validation", "test"], start=1):
         make_track(folder / "set" / split / f"Track{number:05d}", stems)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0  # seconds for a scheduler to answer, and for its first worker to come
 RESTART = 60.0  # seconds for all workers to start anew
-AHEAD = 4  # calls a worker that are under way or done before the oldest result is taken: bounds the memory
+AHEAD = 4  # calls per worker that are under way or done before the oldest result is taken: bounds the memory
 
 
 def over_cluster(scheduler: str, function: Callable, arguments: Iterable[tuple]) -> Iterator[Any]:

@@ -15,7 +15,7 @@ SizeList = Annotated[list[Size], Field(min_length=1)]
 
 
 class EncoderParams(Section):
-    """One encoder a component: convolution channels after the codec's, the last being the component latent's.
+    """One encoder per component: convolution channels after the codec's, the last being the component latent's.
 
     A component latent is averaged over every `pool` frames and interpolated back (the paper: 1), and its channels
     beyond the first `width` are zero (null: none of them). Either is one number for all components, or a list whose

@@ -108,7 +108,7 @@ class DecompositionModel(nn.Module):
     Parameters
     ----------
     n_components
-        How many components, one a source of the task.
+        How many components, one per source of the task.
     channels
         Channels of the codec's latents.
     power

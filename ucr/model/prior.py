@@ -186,7 +186,7 @@ def prior_config(
     decomposition
         SHA-256 of the decomposition model's weights: a prior belongs to one model.
     mean, std
-        Statistics of its component latents, one value a channel.
+        Statistics of its component latents, one value per channel.
     level
         Mean level of the training mixtures (`DecompositionModel.level`).
     """

@@ -59,7 +59,7 @@
     return sorted.map((point, i) => Plot.text([point], { ...options, textAnchor: "start", dx: 8, dy: 13 * (i - (sorted.length - 1) / 2) }));
   }
 
-  // One plot a panel (such as a source), each under its name; `draw` takes a panel and the width it has.
+  // One plot per panel (such as a source), each under its name; `draw` takes a panel and the width it has.
   function panels(area, names, draw) {
     area.replaceChildren(
       ...names.map((name) => {
@@ -287,7 +287,7 @@
     });
   }
 
-  // A dot a training, those of a variant joined; where there are few, its name stands at the middle one.
+  // A dot per training, those of a variant joined; where there are few, its name stands at the middle one.
   function criterion(area, { metric }) {
     const runs = data.ablation.runs.filter((run) => run[metric] !== null && run.consistency !== null);
     panels(area, unique(runs.map((run) => run.task)), (task, width) => {

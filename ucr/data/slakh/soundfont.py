@@ -217,7 +217,7 @@ class _Samples:
         self.end = 0
 
     def zones(self, values: dict[int, int], used: set[int]) -> Iterator[list[tuple[int, int]]]:
-        """The generators of a zone's copy, or of one a key where keys are not a semitone apart.
+        """The generators of a zone's copy, or of one per key where keys are not a semitone apart.
 
         There is none if the zone is silent at full velocity, or its sample is not in the file.
         """

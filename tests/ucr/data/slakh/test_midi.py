@@ -164,7 +164,7 @@ def test_a_note_without_an_end_lasts_as_long_as_its_track(tmp_path):
     assert notes(song) == [("Piano", 0, 0, 3, 60, 90), ("Piano", 0, 1, 2, 64, 80)]
 
 
-def test_a_key_struck_twice(tmp_path):
+def test_a_key_pressed_twice(tmp_path):
     twice = [(0, [0x90, 60, 90]), (240, [0x90, 60, 80]), (240, [0x80, 60, 0])]
     lengths = [(0, 1), (0.5, 0.5)]
     assert [note[2:4] for note in notes(read(tmp_path, midi_bytes(track(*twice))))] == lengths
