@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.projects import run_stage, write_params
+from benchmarks.projects import REMEDY, run_stage, write_params
 from eval.quick import mean_si_scores
 from ucr.data.segments import SegmentStore
 from ucr.foundation.errors import UserError, command
-from ucr.foundation.files import read_json, write_csv
+from ucr.foundation.files import read_json, read_table, write_csv
 from ucr.foundation.params import Params, load_params
 from ucr.methods.contract import Baseline
 from ucr.methods.registry import make_method
@@ -103,7 +103,7 @@ def measure(name: str, weights: str, seed: int, share: float, params: Params) ->
 
 def add_rows(methods: dict[str, str], trainings: list[tuple[int, float]], params: Params) -> pd.DataFrame:
     """Train and measure what the table lacks; it is written after each row."""
-    rows = pd.read_csv(TABLE).to_dict("records") if TABLE.is_file() else []
+    rows = read_table(TABLE, remedy=REMEDY).to_dict("records") if TABLE.is_file() else []
     for (seed, share), (name, weights) in itertools.product(trainings, methods.items()):
         if (name, seed, share) not in {(row["method"], row["seed"], row["share"]) for row in rows}:
             rows.append(measure(name, weights, seed, share, params))
