@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from pipelines import data, segments
+from tests.helpers import TEN_SECONDS
 from tests.midi_bytes import BASS, DRUMS, midi, track
 from ucr.data.segments import SegmentStore
 from ucr.data.slakh import dataset
@@ -26,10 +27,7 @@ from ucr.data.slakh.render import Sampler
 from ucr.foundation.files import read_json, write_json
 
 SLAKH = Path(__file__).resolve().parents[3] / "shared" / "babyslakh"
-TINY = {
-    "tracks": {"train": 1, "validation": 1, "test": 1},
-    "seconds": dict.fromkeys(("train", "validation", "test"), 10.0),
-}
+TINY = {"tracks": {"train": 1, "validation": 1, "test": 1}, "seconds": TEN_SECONDS}
 
 
 def run(stage: str, **options) -> subprocess.CompletedProcess:

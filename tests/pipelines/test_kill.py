@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.helpers import PARAMS, ROOT
+from tests.helpers import PARAMS, ROOT, TEN_SECONDS
 from tests.pipelines.kill import contents, differences, killed
 
 SMALL = {
@@ -40,7 +40,7 @@ def tiny(project, monkeypatch):
     }
     decomposition["optim"] |= optim
     folder = project(
-        data={"tracks": {"train": 3, "validation": 1, "test": 1}, "seconds": 10.0},
+        data={"tracks": {"train": 3, "validation": 1, "test": 1}, "seconds": TEN_SECONDS},
         segments={"seconds": 2.0},
         decomposition=decomposition,
     )

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipelines import data, latents, segments, train_decomposition
-from tests.helpers import PARAMS
+from tests.helpers import PARAMS, TEN_SECONDS
 from ucr.data.segments import SegmentStore
 from ucr.foundation.params import check_params, load_params
 from ucr.foundation.schema import merge, read_yaml
@@ -72,7 +72,7 @@ def test_a_second_round_is_guided_by_the_first(project):
     values = load_params(PARAMS).decomposition.model_dump()
     changed = values | {"rounds": 2, "denoiser": tiny, "optim": values["optim"] | optim}
     tracks = {"train": 3, "validation": 1, "test": 1}
-    folder = project(data={"tracks": tracks, "seconds": 10.0}, decomposition=changed)
+    folder = project(data={"tracks": tracks, "seconds": TEN_SECONDS}, decomposition=changed)
     for stage in (data, segments, latents, train_decomposition):
         stage.main()
     history = pd.read_csv(folder / "models/decomposition/training.csv")

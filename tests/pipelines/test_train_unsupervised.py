@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from pipelines import data, latents, segments, train_unsupervised
+from tests.helpers import TEN_SECONDS
 from ucr.data.segments import SegmentStore
 from ucr.foundation.files import read_json
 from ucr.methods.registry import make_method
@@ -31,7 +32,7 @@ def test_both_trainings_write_weights_that_separate(project, monkeypatch):
     tracks = {"train": 3, "validation": 1, "test": 1}
     optims = {"bootstrap": OPTIM, "mixit": OPTIM | {"crop": 12000}}
     rivals = {name: {"network": SIZES[name], "optim": optims[name]} for name in SIZES}
-    folder = project(data={"tracks": tracks, "seconds": 10.0}, unsupervised=rivals)
+    folder = project(data={"tracks": tracks, "seconds": TEN_SECONDS}, unsupervised=rivals)
     for stage in (data, segments, latents):
         stage.main()
     for name in SIZES:

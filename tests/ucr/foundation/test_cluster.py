@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import TEN_SECONDS
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_audio, replacing
 from ucr.foundation.workers import in_workers
@@ -88,7 +89,7 @@ def test_stages_write_the_same_bytes_on_a_cluster(project, scheduler, monkeypatc
     from ucr.foundation.params import load_params
 
     monkeypatch.setattr("ucr.foundation.workers.cpu_count", lambda: 1)
-    tiny = {"tracks": {"train": 1, "validation": 1, "test": 1}, "seconds": 10.0}
+    tiny = {"tracks": {"train": 1, "validation": 1, "test": 1}, "seconds": TEN_SECONDS}
     outputs = []
     for executor in ({}, dask_at(scheduler)):
         folder = project(data=tiny, segments={"seconds": 2.0}, **executor)
