@@ -11,12 +11,14 @@ ones, the weights that they need.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from eval.scores import si_scores
+from ucr.foundation.audio import one_channel
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_audio, write_csv
 from ucr.foundation.params import Params, load_params
@@ -38,7 +40,15 @@ def read_clip(folder: Path, params: Params, ending: str = "") -> np.ndarray:
     """The sources of a clip, or its estimates, mono at the segments' rate: float32[n_sources, n_samples]."""
     rate = params.segments.sample_rate
     files = [audio_file(folder, name + ending) or folder / f"{name}{ending}.wav" for name in params.sources]
-    sources = [read_audio(path, rate)[0].mean(axis=0) for path in files]
+    sources = []
+    for path in files:
+        audio, cancels = one_channel(read_audio(path, rate)[0])
+        if cancels:
+            print(
+                f"warning: {path}: the channels cancel in their mean: the louder one is taken",
+                file=sys.stderr,
+            )
+        sources.append(audio)
     length = min(len(source) for source in sources)
     return np.stack([source[:length] for source in sources])
 
@@ -104,7 +114,9 @@ def main() -> None:
     if not arguments.folder.is_dir():
         raise UserError(f"{arguments.folder} is no folder: name one that holds a folder per clip")
     clips = {
-        each.name: read_clip(each, params) for each in sorted(arguments.folder.iterdir()) if each.is_dir()
+        each.name: read_clip(each, params)
+        for each in sorted(arguments.folder.iterdir())
+        if each.is_dir() and not each.name.startswith(".")
     }
     if not clips:
         raise UserError(f"{arguments.folder} holds no folder: name one that holds a folder per clip")

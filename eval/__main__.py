@@ -15,9 +15,10 @@ HEADLINE = ["si_sdr", "si_sir", "si_sar"]
 
 SCORE_HELP = """\
 A folder holds one song's stems, or one folder of stems per song or segment; segment 3 of SONG is called SONG_3.
-Stems are WAV or FLAC; stereo is averaged to mono. A stem called mixture (or mix) among the references is what
-improvements are measured over; without one, the mean of the sources is. A source that is silent, holds one bit of
-dither or cancels in mono has no scores. A silent estimate has failed and scores as the mixture does, 0 dB at most.
+Stems are WAV, FLAC, MP3, OGG, M4A or what else FFmpeg reads; stereo is averaged to mono. A stem called mixture (or
+mix) among the references is what improvements are measured over; without one, the mean of the sources is. A source
+that is silent, holds one bit of dither or cancels in mono has no scores. A silent estimate has failed and scores as
+the mixture does, 0 dB at most.
 Estimates that are late by a constant delay of up to 100 ms, as encoders leave them, are named.
 
 Scores: SI-SDR, SI-SIR, SI-SAR, SI-SDR improvement, BSS Eval v4 (museval, 3.5 s windows every 1.5 s) and

@@ -24,7 +24,9 @@ from ucr.foundation.workers import in_workers
 COLUMNS = [
     "task", "method", "track", "segment", "source", "reference", "metric", "window", "value", "status", "reason"
 ]  # fmt: skip
-SUFFIXES = {".wav", ".flac"}
+SUFFIXES = {
+    ".wav", ".flac", ".aif", ".aiff", ".caf", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".webm", ".mka"
+}  # fmt: skip
 MIXTURES = ("mixture", "mix")
 ROW_COLUMNS = [*COLUMNS, "delay"]
 TOGETHER = 2**24  # samples of the songs whose stretches are spread over the cores at once: bounds memory
@@ -95,12 +97,14 @@ def find_songs(
     folders = {reference: _song_folders(folder) for reference, folder in references.items()}
     home, truth = next(iter(references.values())), next(iter(folders.values()))
     if not truth:
-        raise UserError(f"{home} holds no WAV or FLAC stems and no folders of them: fix the path")
+        raise _without_stems(home)
     if sources is None:
         sources = [stem for stem in _stems(next(iter(truth.values()))) if stem not in MIXTURES]
     if len(sources) < 2:
         raise UserError(f"{home} has {len(sources)} source: a separation needs two or more, each a file")
     found = _song_folders(estimates) if truth.keys() - failures.keys() else {}
+    if not found and not failures:
+        raise _without_stems(estimates)
     if ("" in found) != ("" in truth):
         raise UserError(
             f"{home} and {estimates}: one holds stems, the other folders of stems; give two alike"
@@ -283,6 +287,12 @@ def _song_folders(folder: Path) -> dict[str, Path]:
     if _stems(folder):
         return {"": folder}
     return {sub.name: sub for sub in sorted(folder.iterdir()) if sub.is_dir() and _stems(sub)}
+
+
+def _without_stems(folder: Path) -> UserError:
+    packed = any(folder.glob("*.stem.mp4"))
+    remedy = "write what its stem files hold by `ucr unpack`" if packed else "fix the path"
+    return UserError(f"{folder} holds no stems, audio files, and no folders of them: {remedy}")
 
 
 def _stems(folder: Path) -> dict[str, Path]:

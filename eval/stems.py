@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 import numpy as np
 import soundfile
 
 from eval.stretches import Piece
+from ucr.foundation.audio import BLOCK, UNKNOWN, cut_short, open_audio
 from ucr.foundation.errors import UserError
 
-UNKNOWN = 2**62  # libsndfile gives more samples than that where a FLAC file's header leaves their number out
-COUNTED = 2**18  # samples at a time that are counted then
+EXACT = {"WAV", "WAVEX", "RF64", "FLAC"}  # libsndfile's formats of which any part can be read alone
 STEPS = {"PCM_S8": 2.0**-7, "PCM_U8": 2.0**-7, "PCM_16": 2.0**-15, "PCM_24": 2.0**-23}
-
-
-class _Stem(soundfile.SoundFile):
-    """A file that is read on from where it was last set to.
-
-    After each read soundfile sets one that it takes for seekable to where it then is, which libsndfile can't do at
-    the end of a FLAC file without a length in its header.
-    """
-
-    def seekable(self) -> bool:
-        return False
 
 
 @dataclass(frozen=True)
@@ -84,25 +75,50 @@ class SongReader:
 
 
 def read_info(path: Path) -> Info:
-    """Length, rate and step of a stem; one without a length in its header is read through.
+    """Length, rate and step of a stem.
 
     Raises
     ------
     UserError
-        If it is damaged or not an audio file.
+        If it is damaged, cut short, or not an audio file.
     """
+    whole = soundfile.info(str(_whole(path)))
     try:
-        with _Stem(str(path)) as stem:
-            n_samples = stem.frames
-            if n_samples > UNKNOWN:
-                n_samples = 0
-                while found := len(stem.read(COUNTED, dtype="float32")):
-                    n_samples += found
-            return Info(n_samples, stem.samplerate, STEPS.get(stem.subtype, 0.0))
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise UserError(
-            f"{path} can't be read as audio ({error}): it is damaged or not an audio file"
-        ) from None
+        step = STEPS.get(soundfile.info(str(path)).subtype, 0.0)
+    except (soundfile.LibsndfileError, RuntimeError):
+        step = 0.0
+    return Info(whole.frames, whole.samplerate, step)
+
+
+def _whole(path: Path) -> Path:
+    """A file of which any part can be read alone: the stem, or for as long as the process runs a copy of it."""
+    return _whole_at(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _whole_at(path: Path, time: int) -> Path:
+    try:
+        found = soundfile.info(str(path))
+        if found.format in EXACT and 0 < found.frames < UNKNOWN:
+            return path
+    except (soundfile.LibsndfileError, RuntimeError):
+        pass
+    opened = open_audio(path)
+    if opened.cut:
+        raise UserError(f"{cut_short(path, opened)}: get it whole")
+    with (
+        opened.file as file,
+        NamedTemporaryFile(suffix=".wav", dir=_copies().name, delete=False) as copy,
+        soundfile.SoundFile(copy.name, "w", file.samplerate, file.channels, "FLOAT", format="RF64") as target,
+    ):
+        while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
+            target.write(block)
+    return Path(copy.name)
+
+
+@functools.cache
+def _copies() -> TemporaryDirectory:
+    return TemporaryDirectory(prefix="stems.")
 
 
 def _energy(audio: np.ndarray) -> float:
@@ -113,7 +129,7 @@ def _energy(audio: np.ndarray) -> float:
 def _read(path: Path, start: int, stop: int) -> np.ndarray:
     """Samples of a stem, float32[n_samples, channels], perhaps not finite."""
     try:
-        with _Stem(str(path)) as stem:
+        with soundfile.SoundFile(str(_whole(path))) as stem:
             if start:
                 stem.seek(start)
             channels = stem.read(stop - start, dtype="float32", always_2d=True)

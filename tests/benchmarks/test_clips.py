@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import clips
-from ucr.foundation.files import write_audio
+from ucr.foundation.files import read_audio, write_audio
 
 RATE = 24000
 
@@ -39,6 +39,16 @@ def test_without_estimates_the_methods_alone_are_scored(folder):
     (folder / "clips" / "2" / "bass_estimate.wav").unlink()
     clips.main()
     assert set(pd.read_csv(folder / "clips.csv")["method"]) == {"hpss"}
+
+
+def test_hidden_folders_are_no_clips_and_opposite_channels_are_named(folder, capsys):
+    (folder / "clips" / ".ipynb_checkpoints").mkdir()
+    drums = read_audio(folder / "clips" / "1" / "drums.wav")[0]
+    write_audio(folder / "clips" / "1" / "drums.wav", np.concatenate([drums, -drums]), RATE)
+    clips.main()
+    table = pd.read_csv(folder / "clips.csv", dtype={"clip": str}).set_index(["method", "clip", "source"])
+    assert table.loc[("estimates there", "1", "drums"), "si_sir"] == pytest.approx(20, abs=0.5)
+    assert "1/drums.wav: the channels cancel in their mean" in capsys.readouterr().err
 
 
 def test_a_folder_without_clips_is_an_error_that_writes_nothing(folder, monkeypatch, capsys):

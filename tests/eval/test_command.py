@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import numpy as np
 import pandas as pd
 import pytest
@@ -261,6 +262,41 @@ def test_flac_without_a_length_in_its_header_scores_as_with_it(stems, run, monke
     without_length(soundfile_of(stems, RATE - 1))
     result = run("score", stems / "true", stems / "found")
     assert "drums.flac has 3999 samples at 4000 Hz, but" in result.stderr
+
+
+def test_stems_of_other_formats_and_without_a_length_score_as_wav(stems, run):
+    run("score", stems / "true", stems / "found", "--csv", stems / "a.csv")
+    for path in (stems / "true").glob("*/*.wav"):
+        soundfile.write(path, soundfile.read(path)[0], RATE, subtype="PCM_16")
+        data = bytearray(path.read_bytes())
+        data[40:44] = bytes(4)  # the length of the samples
+        path.write_bytes(data)
+    for path in (stems / "found").glob("*/drums.flac"):
+        audio = (2**15 * soundfile.read(path, dtype="float32")[0]).astype(np.int16)[None]
+        with av.open(str(path.with_suffix(".mka")), "w") as container:
+            stream = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
+            frame = av.AudioFrame.from_ndarray(audio, format="s16", layout="mono")
+            frame.sample_rate = RATE
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        path.unlink()
+    result = run("score", stems / "true", stems / "found", "--csv", stems / "b.csv")
+    assert result.returncode == 0, result.stderr
+    a, b = rows_of(stems / "a.csv"), rows_of(stems / "b.csv")
+    assert list(b["status"]) == list(a["status"])
+    assert b["value"].to_numpy() == pytest.approx(a["value"].to_numpy(), abs=0.1)
+
+
+def test_stem_files_are_to_be_unpacked_first(stems, run, tmp_path):
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "song.stem.mp4").touch()
+    for folders in ((tmp_path / "packed", stems / "found"), (stems / "true", tmp_path / "packed")):
+        result = run("score", *folders)
+        assert result.returncode == 1
+        assert (
+            "packed holds no stems, audio files, and no folders of them: write what its stem files"
+            in result.stderr
+        )
 
 
 def soundfile_of(stems: Path, n_samples: int) -> Path:
