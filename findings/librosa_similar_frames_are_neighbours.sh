@@ -2,8 +2,8 @@
 # librosa 0.10.2: `decompose.nn_filter` with a `width` keeps similar frames away from the frame itself, and not from
 # each other.
 #
-# One would guess: with a width of a second, ten similar frames of a sound that comes every two seconds are from ten,
-# or from all, of its repetitions, as in REPET-SIM (Rafii & Pardo 2012), which keeps a least distance between them; the
+# One would guess: with a width of a second, ten similar frames of a sound that comes every two seconds are from all
+# of its repetitions, as in REPET-SIM (Rafii & Pardo 2012), which keeps a least distance between them; the
 # gallery's example "Vocal separation" is built on it.
 # What happens: the frames of one repetition that are most like it, one frame apart, fill the ten places.
 # Their median is that repetition with whatever else sounded in it: of five other repetitions, about two are asked.

@@ -22,6 +22,7 @@ import safetensors.torch
 import soundfile
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.strategies import SearchStrategy
 from safetensors import safe_open
 
 import baselines
@@ -31,6 +32,7 @@ from pipelines import data, preset, references, segments, separate
 from tests.baselines.helpers import TINY_WEIGHTS
 from tests.fuzz.harness import PICKLE, YAML_BOMB, Ended, holds_up
 from tests.fuzz.mutations import byte_edits, spoil_bytes, spoil_values, value_edits
+from tests.fuzz.oddities import ODD, beside
 from tests.helpers import PARAMS, ROOT
 from ucr.foundation.params import load_params
 from ucr.methods import contract as base
@@ -192,7 +194,7 @@ VALUED = [
 CASES = [*((name, False) for name in TARGETS), *((name, True) for name in VALUED)]
 
 
-def fuzz(whole: Path, folder: Path, name: str, by_value: bool, examples: int) -> None:
+def fuzz(examples: int, drawn: SearchStrategy, attempted: Callable[[Any], object]) -> None:
     @settings(
         max_examples=examples,
         deadline=None,
@@ -201,11 +203,28 @@ def fuzz(whole: Path, folder: Path, name: str, by_value: bool, examples: int) ->
         phases=[Phase.generate],  # shrinking would take minutes
         suppress_health_check=list(HealthCheck),
     )
-    @given(edits=value_edits if by_value else byte_edits)
-    def attempts(edits):
-        attempt(whole, folder, name, lambda path: spoil(path, TARGETS[name], edits, by_value))
+    @given(value=drawn)
+    def attempts(value):
+        attempted(value)
 
     attempts()
+
+
+def fuzz_spoilt(whole: Path, folder: Path, name: str, by_value: bool, examples: int) -> None:
+    def attempted(edits):
+        attempt(whole, folder, name, lambda path: spoil(path, TARGETS[name], edits, by_value))
+
+    fuzz(examples, value_edits if by_value else byte_edits, attempted)
+
+
+def fuzz_odd(whole: Path, folder: Path, name: str, examples: int) -> None:
+    drawn, written = ODD[name]
+
+    def change(path: Path, value: Any) -> None:
+        path.write_bytes(written(value))
+        beside(path)
+
+    fuzz(examples, drawn, lambda value: attempt(whole, folder, name, lambda path: change(path, value)))
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -217,13 +236,24 @@ def test_the_command_succeeds_on_whole_input(whole, tmp_path, name):
 
 @pytest.mark.parametrize(("name", "by_value"), CASES)
 def test_spoilt_input_ends_in_one_sentence(whole, tmp_path, name, by_value):
-    fuzz(whole, tmp_path, name, by_value, 3)
+    fuzz_spoilt(whole, tmp_path, name, by_value, 3)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "by_value"), CASES)
 def test_much_spoilt_input_ends_in_one_sentence(whole, tmp_path, name, by_value):
-    fuzz(whole, tmp_path, name, by_value, 25)
+    fuzz_spoilt(whole, tmp_path, name, by_value, 25)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_files_end_well_or_in_one_sentence(whole, tmp_path, name):
+    fuzz_odd(whole, tmp_path, name, 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ODD)
+def test_many_odd_files_end_well_or_in_one_sentence(whole, tmp_path, name):
+    fuzz_odd(whole, tmp_path, name, 100)
 
 
 def with_key(key: str) -> Callable[[Path], None]:

@@ -23,6 +23,7 @@ CANCELLED = (
 )  # energy of the channels' mean beside the loudest one's: two that have nothing in common make 1/4
 PADDING = 0.2  # seconds by which encoders' padding may make a file shorter than it announces
 BLOCK = 65536  # samples
+LOWEST_RATE = 1000  # Hz, so that windows of a twelfth of a second have something to transform
 UNKNOWN = 2**40  # samples, and beyond: libsndfile's way to say that a header gives no length
 STREAMED = 0x7FFFF000  # bytes, and beyond: what programs that write to a pipe put for a length
 CUT = re.compile(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)  # in libsndfile's notes
@@ -81,13 +82,18 @@ def open_audio(path: str | Path, stream: int = 0) -> Opened:
         trouble = error
     if file is not None and 0 < file.frames < UNKNOWN:
         found = file.frames if file.format != "MP3" else _counted(path)  # whose header is taken at its word
-        return Opened(file, found, _announced(file))
-    try:
-        opened = _decoded(path, stream)
-    except (av.FFmpegError, IndexError) as error:
-        raise damaged(path, trouble or error) from None
+        opened: Opened | None = Opened(file, found, _announced(file))
+    else:
+        try:
+            opened = _decoded(path, stream)
+        except (av.FFmpegError, IndexError) as error:
+            raise damaged(path, trouble or error) from None
     if opened is None:
         raise damaged(path, trouble) if trouble else UserError(f"{path} holds no audio: replace it")
+    if opened.file.samplerate < LOWEST_RATE:
+        raise UserError(
+            f"{path} has a sample rate of {opened.file.samplerate} Hz, which carries no music: replace it"
+        )
     return opened
 
 
@@ -110,7 +116,7 @@ def own_stems(path: str | Path) -> dict[str, int]:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             titles = [stream.metadata.get("title", "") for stream in container.streams.audio]
     except av.FFmpegError:
         return {}
@@ -155,7 +161,7 @@ def _decoded(path: Path, number: int) -> Opened | None:
     """Decode into a file that is gone when it is closed; None if there is nothing in it."""
     import av
 
-    with av.open(str(path)) as container, NamedTemporaryFile(suffix=".wav") as copy:
+    with av.open(str(path), metadata_errors="replace") as container, NamedTemporaryFile(suffix=".wav") as copy:
         stream = container.streams.audio[number]
         rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
         if not rate or not channels:
