@@ -28,6 +28,7 @@ SUFFIXES = {
     ".wav", ".flac", ".aif", ".aiff", ".caf", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".webm", ".mka"
 }  # fmt: skip
 MIXTURES = ("mixture", "mix")
+SUMS = {"accompaniment", "instrumental", "linear_mixture", "no_vocals"}  # as musdb and separators call them
 ROW_COLUMNS = [*COLUMNS, "delay"]
 TOGETHER = 2**24  # samples of the songs whose stretches are spread over the cores at once: bounds memory
 
@@ -100,6 +101,10 @@ def find_songs(
         raise _without_stems(home)
     if sources is None:
         sources = [stem for stem in _stems(next(iter(truth.values()))) if stem not in MIXTURES]
+        if len(sources) > 2 and (sums := SUMS.intersection(sources)):
+            raise UserError(
+                f"{home}: {min(sums)} is a sum of other stems, which would then count twice: choose with --sources"
+            )
     if len(sources) < 2:
         raise UserError(f"{home} has {len(sources)} source: a separation needs two or more, each a file")
     found = _song_folders(estimates) if truth.keys() - failures.keys() else {}

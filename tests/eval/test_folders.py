@@ -193,3 +193,13 @@ def test_chosen_sources_leave_other_stems_alone(song):
     songs, sources = find(song, sources=["bass", "drums"])
     assert sources == ["bass", "drums"]
     assert [path.stem for path in songs[0].estimates] == ["bass", "drums"]
+
+
+def test_a_sum_of_other_stems_is_not_scored_beside_them(song):
+    for place in ("true", "found"):
+        soundfile.write(song / place / "accompaniment.wav", SOURCES.sum(axis=0) / 2, RATE)
+    with pytest.raises(
+        UserError, match="accompaniment is a sum of other stems, which would then count twice"
+    ):
+        score(song)
+    assert set(score(song, sources=["drums", "bass"])["source"]) == {"drums", "bass"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ PADDING = 0.2  # seconds by which encoders' padding may make a file shorter than
 BLOCK = 65536  # samples
 LOWEST_RATE = 1000  # Hz, so that windows of a twelfth of a second have something to transform
 UNKNOWN = 2**40  # samples, and beyond: libsndfile's way to say that a header gives no length
+OGG_PAGE = 65307  # bytes at most
 STREAMED = 0x7FFFF000  # bytes, and beyond: what programs that write to a pipe put for a length
 CUT = re.compile(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)  # in libsndfile's notes
 
@@ -47,12 +49,13 @@ class Opened:
     n_samples
         How many there are.
     announced
-        How many the file says there are; `n_samples` where it says nothing.
+        How many the file says there are; `n_samples` where it says nothing, infinity where it says only that more
+        follow.
     """
 
     file: Forward
     n_samples: int
-    announced: int
+    announced: float
 
     @property
     def cut(self) -> bool:
@@ -82,7 +85,8 @@ def open_audio(path: str | Path, stream: int = 0) -> Opened:
         trouble = error
     if file is not None and 0 < file.frames < UNKNOWN:
         found = file.frames if file.format != "MP3" else _counted(path)  # whose header is taken at its word
-        opened: Opened | None = Opened(file, found, _announced(file))
+        announced = _announced(file) if file.format != "OGG" or _ends(path) else math.inf
+        opened: Opened | None = Opened(file, found, announced)
     else:
         try:
             opened = _decoded(path, stream)
@@ -105,6 +109,8 @@ def damaged(path: Path, error: Exception) -> UserError:
 def cut_short(path: Path, opened: Opened) -> str:
     """The sentence on a file that is cut, without a remedy."""
     found, announced = (n / opened.file.samplerate for n in (opened.n_samples, opened.announced))
+    if math.isinf(announced):
+        return f"{path} breaks off after {found:.1f} s, without the mark of its end"
     return f"{path} holds {found:.1f} of the {announced:.1f} s that it announces"
 
 
@@ -117,7 +123,7 @@ def own_stems(path: str | Path) -> dict[str, int]:
 
     try:
         with av.open(str(path), metadata_errors="replace") as container:
-            titles = [stream.metadata.get("title", "") for stream in container.streams.audio]
+            titles = [_title(stream) for stream in container.streams.audio]
     except av.FFmpegError:
         return {}
     if len(titles) < 3:
@@ -128,7 +134,7 @@ def own_stems(path: str | Path) -> dict[str, int]:
     if place >= 0:
         try:
             described = json.JSONDecoder().raw_decode(data[place + 4 :].decode("utf-8", "replace"))[0]
-            names[1:] = [stem["name"] for stem in described["stems"]][: len(names) - 1]
+            names[1:] = [str(stem["name"]) for stem in described["stems"]][: len(names) - 1]
         except (ValueError, KeyError, TypeError):
             pass
     found: dict[str, int] = {}
@@ -138,12 +144,26 @@ def own_stems(path: str | Path) -> dict[str, int]:
     return found
 
 
+def _title(stream: av.AudioStream) -> str:
+    """The name that a program gave a stream of its file, if it did."""
+    handler = stream.metadata.get("handler_name", "")
+    return stream.metadata.get("title", "") or (handler if handler != "SoundHandler" else "")
+
+
 def _announced(file: Forward) -> int:
     """What a WAV or AIFF file's header says, which libsndfile corrects by the file's size."""
     noted = CUT.search(file.extra_info)
     if not noted or int(noted[1]) >= STREAMED or int(noted[2]) == 0:
         return file.frames
     return round(file.frames * int(noted[1]) / int(noted[2]))
+
+
+def _ends(path: Path) -> bool:
+    """Whether the last page of an Ogg file has the mark of the last one (RFC 3533)."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 2 * OGG_PAGE))
+        data = file.read()
+    return bool(data[data.rfind(b"OggS") + 5] & 4)
 
 
 def _counted(path: Path) -> int:
@@ -161,7 +181,10 @@ def _decoded(path: Path, number: int) -> Opened | None:
     """Decode into a file that is gone when it is closed; None if there is nothing in it."""
     import av
 
-    with av.open(str(path), metadata_errors="replace") as container, NamedTemporaryFile(suffix=".wav") as copy:
+    with (
+        av.open(str(path), metadata_errors="replace") as container,
+        NamedTemporaryFile(suffix=".wav") as copy,
+    ):
         stream = container.streams.audio[number]
         rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
         if not rate or not channels:

@@ -150,6 +150,35 @@ def test_a_song_cut_short_is_refused_unless_that_is_allowed(tmp_path, capfd, end
     assert 3 < len(read(tmp_path / "stems" / "song" / "drums.wav")[0]) / RATE < 4
 
 
+@pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
+def test_an_ogg_file_without_its_last_page_is_cut(tmp_path, capfd, codec):
+    path = tmp_path / "song.ogg"
+    soundfile.write(path, sources(6.0).sum(axis=0), 48000, codec, format="OGG")
+    assert run("separate", path, "-o", tmp_path / "whole") == 0
+    cut(path)
+    assert run("separate", path, "-o", tmp_path / "stems") == 1
+    assert (
+        "s, without the mark of its end: get it whole, or allow it (--allow-truncated)"
+        in capfd.readouterr().err
+    )
+    assert run("separate", path, "-o", tmp_path / "stems", "--allow-truncated") == 0
+
+
+def test_tags_in_an_old_encoding(tmp_path):
+    path = make_song(tmp_path / "song.wav", 3.0)
+    info = b"INFO" + struct.pack("<4sI", b"INAM", 6) + "Café\0\0".encode("latin-1")
+    path.write_bytes(path.read_bytes() + struct.pack("<4sI", b"LIST", len(info)) + info)
+    with pytest.raises(UnicodeDecodeError), av.open(str(path)):
+        pass
+    assert run("separate", path, "-o", tmp_path / "stems") == 0
+
+
+def test_a_rate_that_carries_no_music_is_named(tmp_path, capsys):
+    soundfile.write(tmp_path / "song.wav", np.zeros(100), 7)
+    assert run("separate", tmp_path / "song.wav", "-o", tmp_path / "stems") == 1
+    assert "song.wav has a sample rate of 7 Hz, which carries no music" in capsys.readouterr().err
+
+
 def test_a_whole_mp3_is_not_cut(tmp_path, capfd):
     assert run("separate", make_song(tmp_path / "song.mp3", 3.0), "-o", tmp_path / "stems") == 0
     assert "announces" not in capfd.readouterr().err
