@@ -59,7 +59,7 @@ def test_48_khz_has_a_channel_for_the_level(codec_48):
     torch.testing.assert_close(louder[:, :-1], latents[:, :-1])
 
 
-@pytest.mark.parametrize("n_samples", [1, 319, 320, 321, 5000])
+@pytest.mark.parametrize("n_samples", [1, 319, 320, 321, 5000, 53760])
 def test_24_khz_goes_round_at_any_length(codec_24, n_samples):
     latents = codec_24.encode(noise(n_samples))
     assert latents.shape == (2, 128, codec_24.n_frames(n_samples))

@@ -16,7 +16,7 @@ from ucr.data.slakh.song import INST_CLASSES, Note, Song, Stem
 from ucr.foundation.errors import UserError
 from ucr.foundation.hashes import bytes_hash
 
-ENDINGS = {".mid", ".midi", ".kar"}
+ENDINGS = {".mid", ".midi", ".kar", ".rmi"}
 LONGEST = 1800.0  # seconds; a longer one is a medley or damaged, and would not fit in memory
 DRUMS = 9  # the channel of drum kits, counted from 0
 META, SYSTEM_EXCLUSIVE = 0xFF, (0xF0, 0xF7)
@@ -135,9 +135,11 @@ def _read(data: bytes) -> _Sequence:
     ValueError, IndexError, struct.error
         If the file is damaged.
     """
-    name, size, kind, _, division = struct.unpack_from(">4sIHHH", data)
-    if name != b"MThd":
-        raise ValueError("it has no MIDI header")
+    start = data.find(b"MThd")  # after the header of a RIFF or MacBinary file, where there is one
+    if start < 0:
+        raise ValueError("it has no MIDI header" if data else "it is empty")
+    data = data[start:]
+    _, size, kind, _, division = struct.unpack_from(">4sIHHH", data)
     if kind == 2:
         raise ValueError("its tracks are songs of their own, format 2")
     timed = bool(division & 0x8000)  # ticks are of SMPTE frames, and tempi mean nothing

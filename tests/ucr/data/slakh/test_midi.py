@@ -94,6 +94,7 @@ def test_files_are_found_below_the_folder(midi):
     (midi.parent / "notes.txt").write_text("no")
     assert [path.name for path in find_midi(midi.parent)] == ["B.MIDI", "song.mid"]
     (midi.parent / "song.kar").write_bytes(midi.read_bytes())
+    (midi.parent / "song.rmi").write_bytes(midi.read_bytes())
     (midi.parent / "._song.mid").write_bytes(b"what macOS leaves")
     (midi.parent / ".trash").mkdir()
     (midi.parent / ".trash" / "old.mid").write_bytes(midi.read_bytes())
@@ -102,7 +103,7 @@ def test_files_are_found_below_the_folder(midi):
     (midi.parent / "linked").symlink_to(midi.parent.parent / "elsewhere")
     (midi.parent / "more" / "circle").symlink_to(midi.parent)
     found = [path.relative_to(midi.parent).as_posix() for path in find_midi(midi.parent)]
-    assert found == ["linked/far.mid", "more/B.MIDI", "song.kar", "song.mid"]
+    assert found == ["linked/far.mid", "more/B.MIDI", "song.kar", "song.mid", "song.rmi"]
     with pytest.raises(UserError, match=r"does not exist: fix data\.path"):
         find_midi(midi.parent / "none")
     (midi.parent / "empty").mkdir()
@@ -207,6 +208,15 @@ def test_time_in_frames(tmp_path, frames, a_second):
     assert song.stems[0].notes[0].length / 2 == pytest.approx(480 / a_second)
 
 
+def test_a_midi_file_within_another_is_read(tmp_path):
+    plain = midi_bytes(track(*NOTE), track(*DRUMS))
+    expected = read(tmp_path, plain)
+    tail = struct.pack("<4sI", b"DISP", 4) + b"name"
+    body = b"RMIDdata" + struct.pack("<I", len(plain)) + plain + tail
+    for data in (b"RIFF" + struct.pack("<I", len(body)) + body, bytes(128) + plain):
+        assert read(tmp_path, data).stems == expected.stems
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -215,6 +225,7 @@ def test_time_in_frames(tmp_path, frames, a_second):
         (midi_bytes(track(*NOTE), division=0), "its header gives no ticks a beat"),
         (midi_bytes(track((0, [60, 90]))), "no event has the status"),
         (b"RIFF" + bytes(40), "it has no MIDI header"),
+        (b"", "it is empty"),
     ],
 )
 def test_what_can_not_be_read_says_why(tmp_path, data, reason):
