@@ -44,6 +44,8 @@ SOUNDS: dict[str, Callable[[Sound, float], Sound]] = {
 
 def libsndfile(kind: str, subtype: str, rate: int = RATE) -> Callable[[Sound, float], bytes]:
     def encode(sound: Sound, share: float) -> bytes:
+        if kind in ("OGG", "MP3"):  # whose encoders may end the process where a sample is no number
+            sound = np.clip(np.nan_to_num(sound), -1, 1)
         target = io.BytesIO()
         soundfile.write(target, sound, rate, format=kind, subtype=subtype)
         return target.getvalue()
@@ -56,7 +58,7 @@ def ffmpeg(codec: str, kind: str, form: str = "fltp") -> Callable[[Sound, float]
 
     def encode(sound: Sound, share: float) -> bytes:
         target = io.BytesIO()
-        audio = np.nan_to_num(sound[:, :1].T).astype(np.float32)
+        audio = np.clip(np.nan_to_num(sound[:, :1].T), -1, 1).astype(np.float32)
         with av.open(target, "w", format=kind) as container:
             stream = container.add_stream(codec, rate=48000, layout="mono")
             frame = av.AudioFrame.from_ndarray(audio, format="fltp", layout="mono")
