@@ -84,7 +84,7 @@ def paper_job(folder: Path, steps: int, batch: int = 1) -> Job:
     params = params.model_copy(update={"codec": load_params(folder / "params.yaml").codec})
     torch.manual_seed(0)
     made = make_setting(params, store.meta)
-    return replace(make_job(params, made.build(), made, store, store, None), validate=dict)
+    return replace(make_job(made.build(), made, store, store, None, params.seed), validate=dict)
 
 
 def our_training(job: Job, model: DecompositionModel) -> tuple[float, float]:

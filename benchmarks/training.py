@@ -56,7 +56,7 @@ def make_job(name: str) -> Job:
     share = n**-model.power
     even = (np.stack([training.mixture(i)] * n) * share for i in range(len(training)))
     groups = np.stack([each.astype(np.float16) for each in even]) if params.decomposition.guided else None
-    return decomposition.make_job(params, model, setting, training, validation, groups)
+    return decomposition.make_job(model, setting, training, validation, groups, params.seed)
 
 
 def measure(name: str, steps: int, compiled: bool, out: Path) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ucr.program.cards import baselines, info
     from ucr.program.generation import generate, load_recomposer, recombine, reconstruct, vary
     from ucr.program.separation import load_separator, separate, unpack
+    from ucr.program.training import train
 
 __all__ = [
     "UserError",
@@ -35,6 +36,7 @@ __all__ = [
     "recombine",
     "reconstruct",
     "separate",
+    "train",
     "unpack",
     "vary",
 ]
@@ -45,6 +47,7 @@ _HOMES = {
     "ucr.data.slakh.download": ["download_slakh2100"],
     "ucr.program.generation": ["generate", "load_recomposer", "recombine", "reconstruct", "vary"],
     "ucr.program.separation": ["load_separator", "separate", "unpack"],
+    "ucr.program.training": ["train"],
 }
 
 

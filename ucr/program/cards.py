@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ucr.foundation.checkpoints import load_model
 from ucr.foundation.files import read_table
-from ucr.program.shipped import shipped
+from ucr.program.shipped import weights_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +33,7 @@ def info(weights: str | Path) -> dict:
     UserError
         If there are no such weights, or they are not those of their card.
     """
-    folder = Path(weights) if Path(weights).is_dir() else shipped(str(weights))
-    return load_model(folder)[2]
+    return load_model(weights_folder(weights))[2]
 
 
 def baselines() -> pd.DataFrame:

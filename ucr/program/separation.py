@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -12,14 +13,14 @@ from ucr.foundation.audio import open_audio, own_stems
 from ucr.foundation.checkpoints import Separation, component_names, load_model
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_audio, write_audio
-from ucr.foundation.params import NAME
 from ucr.foundation.schema import checked
 from ucr.methods.contract import Baseline
 from ucr.program import streaming
-from ucr.program.shipped import TASK, save, shipped
+from ucr.program.shipped import TASK, save, shipped, sources_of
 from ucr.program.streaming import AudioReader
 
 METHOD = "ucr_pretrained"
+OWN = "ucr"  # the method of weights of one's own that name no other
 SAMPLE_RATE = 24000  # of methods without weights: the benchmark's
 
 
@@ -28,8 +29,9 @@ def separate(
     out: str | Path,
     *,
     task: str | None = None,
-    method: str = METHOD,
+    method: str | None = None,
     weights: str | Path | None = None,
+    adapt: bool = False,
     steps: int | None = None,
     mask: bool = True,
     device: str | None = None,
@@ -50,9 +52,12 @@ def separate(
         The sources, such as `drums+bass` (the default). For methods without weights it only says how many
         stems there are.
     method
-        A name that `ucr baselines` lists, or the path of a file with a method of your own.
+        A name that `ucr baselines` lists, or the path of a file with a method of your own. By default
+        `ucr_pretrained`, or the one that `weights` are of.
     weights
         A folder with trained weights, for methods whose weights don't ship.
+    adapt
+        Train the weights further on the song itself first (see `ucr.train`), in at most twice its length on two cores.
     steps
         Sampling steps, for the methods that sample; by default 1, with which the benchmark's tables are made.
     mask
@@ -74,7 +79,15 @@ def separate(
     UserError
         If the song can't be read, or the method, the task and the weights don't go together.
     """
-    with AudioReader(song, allow_truncated) as opened:
+    with AudioReader(song, allow_truncated) as opened, TemporaryDirectory() as own:
+        if adapt:
+            if method not in (None, OWN):
+                raise UserError(f"{method} is not adapted to a song: leave out the method, or the adaptation")
+            from ucr.program import training
+
+            seconds = opened.n_samples / opened.sample_rate
+            training.adapt(song, seconds, weights or shipped(task or TASK), Path(own, "weights"))
+            weights = Path(own, "weights")
         separator = load_separator(task, method, weights, steps, device)
         folder = Path(out) / opened.path.stem
         if opened.path.stem in (".", ".."):
@@ -143,7 +156,7 @@ class Separator:
 
 def load_separator(
     task: str | None = None,
-    method: str = METHOD,
+    method: str | None = None,
     weights: str | Path | None = None,
     steps: int | None = None,
     device: str | None = None,
@@ -151,6 +164,8 @@ def load_separator(
     """Make a method ready; the arguments are those of `separate`."""
     from ucr.methods.registry import find, make_method
 
+    if method is None:
+        method = load_model(weights)[1].get("method", OWN) if weights else METHOD
     meta = find(method).meta
     if meta.kind == "oracle":
         raise UserError(f"{method} is an oracle, which needs the true sources: choose another method")
@@ -171,7 +186,7 @@ def load_separator(
             raise UserError(f"{method} has weights of its own: choose the method ucr for those in {weights}")
         weights = shipped(task or TASK)
     if not learned:
-        sources, sample_rate = _names_of(task or TASK), SAMPLE_RATE
+        sources, sample_rate = sources_of(task or TASK), SAMPLE_RATE
     elif weights is None:
         raise UserError(f"{method} needs weights, which don't ship: name the folder that its training made")
     else:
@@ -184,7 +199,7 @@ def load_separator(
     assert isinstance(loaded, Baseline)
     folder = Path(weights or "")
     loaded.load(folder.parent if meta.weights == "shipped" else folder, sources)
-    if learned and task and sorted(_names_of(task)) != sorted(sources):
+    if learned and task and sorted(sources_of(task)) != sorted(sources):
         raise UserError(f"{weights} separates {'+'.join(sources)}, not {task}: leave out the task")
 
     def separate(mixture: np.ndarray) -> np.ndarray:
@@ -195,10 +210,3 @@ def load_separator(
 
     names = sources if meta.labelled else component_names(card, len(sources))
     return Separator(separate, sample_rate, names, meta.labelled)
-
-
-def _names_of(task: str) -> list[str]:
-    names = task.split("+")
-    if len(names) < 2 or len(set(names)) < len(names) or not all(NAME.fullmatch(name) for name in names):
-        raise UserError(f"{task!r} is no task: name two or more sources, such as {TASK}")
-    return names

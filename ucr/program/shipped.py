@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ucr.foundation.errors import UserError
+from ucr.foundation.params import NAME
 from ucr.program.streaming import AudioReader, writing
 from ucr.weights import FOLDER, tasks, weights_of
 
@@ -21,6 +22,19 @@ def shipped(task: str) -> Path:
     if found := weights_of(task, FOLDER):
         return found
     raise UserError(f"no weights ship for {task}: choose from {', '.join(tasks(FOLDER))}")
+
+
+def weights_folder(weights: str | Path) -> Path:
+    """The folder of weights named by a task whose weights ship, or by itself."""
+    return Path(weights) if Path(weights).is_dir() else shipped(str(weights))
+
+
+def sources_of(task: str) -> list[str]:
+    """The sources that a task such as `drums+bass` names; a `UserError` if it is none."""
+    names = task.split("+")
+    if len(names) < 2 or len(set(names)) < len(names) or not all(NAME.fullmatch(name) for name in names):
+        raise UserError(f"{task!r} is no task: name two or more sources, such as {TASK}")
+    return names
 
 
 def save(

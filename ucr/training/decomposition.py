@@ -18,6 +18,7 @@ from ucr.foundation.params import Params
 from ucr.model.decomposition import DecompositionModel, Setting
 from ucr.signal.adaptation import adapted
 from ucr.training.grouping import group
+from ucr.training.labels import Labels
 from ucr.training.latents import LatentStore, open_latents
 from ucr.training.remixes import crops, draw_places, labelled_crops, remix_consistency
 from ucr.training.results import fit_threads, model_card, save_training
@@ -72,33 +73,32 @@ def own_estimates(model: DecompositionModel, codec: Codec, segments: SegmentStor
 
 
 def make_job(
-    params: Params,
     model: DecompositionModel,
     setting: Setting,
     training: LatentStore,
     validation: LatentStore,
-    labels: np.ndarray | None,
+    labels: np.ndarray | Labels | None,
+    seed: int,
     iteration: int = 0,
     guidance: str = "blind",
 ) -> Job:
-    """The training of `model`, guided by `labels` where `params` say so; `iteration` counts those of self-training.
+    """The training of `model`, guided by `labels` where it says so; `iteration` counts those of self-training.
 
     `guidance` says what the labels are, so that no training goes on where one with others was killed.
     """
-    optim = params.decomposition.optim
+    params, optim = model.params, model.params.optim
     length = min(optim.crop, training.frames)
     held_out = crops(
-        validation, draw_places(validation, np.random.default_rng(params.seed), VALIDATION_CROPS, length)
+        validation, draw_places(validation, np.random.default_rng(seed), VALIDATION_CROPS, length)
     )
     steps = optim.total_steps(len(training))
-    guided = round(params.decomposition.guided * steps)
+    guided = round(params.guided * steps)
 
     def draw(rng: np.random.Generator, step: int) -> tuple[Tensor, ...]:
         places = draw_places(training, rng, optim.batch, length)
         if labels is None or step >= guided:
             return (crops(training, places),)
-        remixed, equalise = params.decomposition.remix, params.decomposition.equalise
-        return labelled_crops(training, labels, places, model.power, remixed, equalise, rng)
+        return labelled_crops(training, labels, places, model.power, params.remix, params.equalise, rng)
 
     def validate() -> dict[str, float]:
         mixtures = held_out.to(next(model.parameters()).device)
@@ -114,7 +114,7 @@ def make_job(
         validate=validate,
         optim=optim,
         steps=steps,
-        seed=params.seed,
+        seed=seed,
         identity={
             "setting": setting.to_config(),
             "latents": training.meta,
@@ -178,7 +178,7 @@ def self_train(
         elif params.decomposition.guided and labels is None:
             labels = pseudo_labels(params, training, model.power)
         preparation += time.monotonic() - began
-        jobs.append(make_job(params, model, setting, training, validation, labels, iteration, guidance))
+        jobs.append(make_job(model, setting, training, validation, labels, params.seed, iteration, guidance))
         fit_threads(model)
         history += later(train(jobs[-1], device), history)
     return jobs, history, round(preparation, 1)

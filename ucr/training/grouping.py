@@ -164,7 +164,7 @@ def recurring_shares(
     percussiveness: list[np.ndarray] = []
     starts = [(restart, i) for restart in range(RESTARTS) for i in range(0, len(magnitudes), BATCH)]
     quiet = len(magnitudes) <= BATCH or not is_first()
-    for restart, i in tqdm(starts, desc="grouping mixtures", unit="batch", disable=quiet):
+    for restart, i in tqdm(starts, desc="grouping mixtures", unit="batch", leave=None, disable=quiet):
         at = slice(i, i + BATCH)
         generator = torch.Generator().manual_seed(seed * RESTARTS + restart)
         part = torch.from_numpy(magnitudes[at]).to(device)

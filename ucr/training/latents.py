@@ -6,6 +6,7 @@ which codec made them.
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -88,6 +89,12 @@ class LatentStore:
         """Latent of the i-th mixture: a read-only view of the file, float32[channels, frames]."""
         buffer = _get(self._transaction, self.names[i])
         return np.asarray(_View(buffer, self._channels, self._transaction))
+
+    def part(self, names: list[str]) -> LatentStore:
+        """The same store with these of its segments alone, in this order."""
+        part = copy.copy(self)
+        part.names = names
+        return part
 
     def crop(self, i: int, start: int, length: int) -> np.ndarray:
         """Frames `start` to `start + length` of the i-th mixture: a view, float32[channels, length]."""
@@ -181,25 +188,51 @@ def write_latents(
                 raise UserError(
                     f"{path} can't be written ({error}): free space on its disk, or delete it if it was damaged"
                 ) from None
-    mean, std = _statistics(work / "train.lmdb")
+    counts = {split: len(store) for split, store in segments.items()}
+    describe(work, codec, config, first[0].mixture.size, first.sources, first.fingerprint, counts)
+    with replacing(folder) as temporary:
+        shutil.move(work, temporary)
+
+
+def describe(
+    folder: Path,
+    codec: Codec,
+    config: dict,
+    n_samples: int,
+    sources: list[str],
+    fingerprint: str,
+    counts: dict[str, int],
+) -> None:
+    """Write `latents.json` beside the stores of the splits in `folder`.
+
+    Parameters
+    ----------
+    folder, codec, config
+        As for `write_latents`.
+    n_samples
+        Of every segment.
+    sources, fingerprint
+        Of the segments.
+    counts
+        Of segments in each split; `train` among them.
+    """
+    mean, std = _statistics(folder / "train.lmdb")
     write_json(
-        work / DESCRIPTION,
+        folder / DESCRIPTION,
         {
             "codec": config,
             "fingerprint": codec.fingerprint,
             "sample_rate": codec.sample_rate,
             "channels": codec.channels,
             "frame_rate": codec.frame_rate,
-            "frames": codec.n_frames(first[0].mixture.size),
-            "sources": first.sources,
-            "segments": first.fingerprint,
-            "counts": {split: len(store) for split, store in segments.items()},
+            "frames": codec.n_frames(n_samples),
+            "sources": sources,
+            "segments": fingerprint,
+            "counts": counts,
             "mean": mean,
             "std": std,
         },
     )
-    with replacing(folder) as temporary:
-        shutil.move(work, temporary)
 
 
 def _encode(path: Path, store: SegmentStore, codec: Codec, device: str, progress: tqdm) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ucr.model.decomposition import DecompositionModel, magnitude_sum
+from ucr.training.labels import Labels
 from ucr.training.latents import LatentStore
 
 REMIX_DB = 4.0
@@ -32,7 +33,7 @@ def crops(store: LatentStore, places: list[tuple[int, slice]]) -> Tensor:
 
 def labelled_crops(
     store: LatentStore,
-    labels: np.ndarray,
+    labels: np.ndarray | Labels,
     places: list[tuple[int, slice]],
     power: float,
     share: float,

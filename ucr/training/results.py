@@ -31,14 +31,18 @@ def fit_threads(module: nn.Module) -> None:
 
 
 def model_card(params: Params, job: Job, history: list[dict], device: torch.device, what: str) -> dict:
-    """Everything a reader wants to know of trained weights."""
+    """Everything a reader wants to know of weights that a run of the benchmark trained."""
+    data = {"name": params.data.name, "segments": params.segments.model_dump()}
+    return training_card(job, history, device, what) | {"task": params.task, "data": data}
+
+
+def training_card(job: Job, history: list[dict], device: torch.device, what: str) -> dict:
+    """Everything a reader wants to know of how weights were trained."""
     return {
         "what": what,
-        "task": params.task,
         "seed": job.seed,
         "parameters": sum(parameter.numel() for parameter in job.module.parameters()),
         "optim": job.optim.model_dump(),
-        "data": {"name": params.data.name, "segments": params.segments.model_dump()},
         "identity": job.identity,
         "last": history[-1],
         "ended_by": "patience" if out_of_patience(job.optim, history) else "steps",

@@ -67,6 +67,8 @@ class Job:
         (batch, share of the training that is done) -> what `loss` takes: the batch and the noise of its items,
         drawn by torch's global generator.
         It sees the whole batch, of which `loss` may see parts: every tensor's first axis counts the items.
+    runs
+        The folder that keeps what is needed to resume.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Job:
     identity: dict
     cpu_bfloat16: bool = False
     noise: Callable[[Batch, float], Batch] = lambda batch, progress: batch
+    runs: Path = RUNS
 
 
 def train(job: Job, device: torch.device) -> list[dict[str, float]]:
@@ -88,7 +91,7 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
     With `optim.patience` these are the ones of the least `validation_loss`, and training ends when so many
     validations have not lowered it.
 
-    A killed run continues from its last checkpoint, under `runs/`, with the same result as an
+    A killed run continues from its last checkpoint, under `job.runs`, with the same result as an
     unbroken one: every step's batch, noise and dropout come from the seed and the step's number.
 
     A batch is shared evenly by the processes of `torchrun` and by the `optim.accumulate` parts that each
@@ -112,7 +115,7 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
         module.parameters(), lr=optim.lr, weight_decay=optim.weight_decay, fused=True
     )
     average = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
-    work = RUNS / f"{job.name}-{_key(job)}"
+    work = _work(job)
     checkpoint = work / "checkpoint.safetensors"
     best: dict[str, Tensor] = {}
     done, history = _resume(checkpoint, module, average, best, optimiser) if checkpoint.is_file() else (0, [])
@@ -213,7 +216,7 @@ def is_first() -> bool:
 
 def finish(job: Job) -> None:
     """Delete the resume state of a job, once its result is safely written."""
-    shutil.rmtree(RUNS / f"{job.name}-{_key(job)}", ignore_errors=True)
+    shutil.rmtree(_work(job), ignore_errors=True)
 
 
 def learning_rate(optim: OptimParams, step: int, steps: int) -> float:
@@ -270,13 +273,14 @@ def cpu_multiplies_bfloat16() -> bool:
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
-def _key(job: Job) -> str:
+def _work(job: Job) -> Path:
+    """The folder of a job's resume state."""
     shapes = {name: list(tensor.shape) for name, tensor in job.module.state_dict().items()}
     identity = [
         *(job.identity, job.seed, job.steps, job.optim.model_dump(), shapes),
         *(in_bfloat16(job), code_hash()),
     ]
-    return short_hash(identity)
+    return job.runs / f"{job.name}-{short_hash(identity)}"
 
 
 @torch.no_grad()

@@ -133,7 +133,8 @@ def cut_short(folder):
         (None, ["--method", "nmf", "--device", "cuda"], "nmf runs on the CPU: leave out the device"),
         (None, ["--method", "ucr"], "name the folder that its training made"),
         (None, ["--method", "ucr", "--weights", "x"], "model.safetensors does not exist"),
-        (None, ["--weights", "x"], "ucr_pretrained has weights of its own"),
+        (None, ["--weights", "x"], "model.safetensors does not exist"),
+        (None, ["--method", "ucr_pretrained", "--weights", "x"], "ucr_pretrained has weights of its own"),
         (None, ["--device", "abacus"], "there is no device 'abacus' here"),
         (lambda folder: (folder / "out").write_text(""), [], "a file stands in the way"),
         (lambda folder: (folder / "out").symlink_to("/proc"), [], "out/song does not exist"),
@@ -181,6 +182,8 @@ def test_a_song_is_never_written_over(with_prior, tmp_path, song, capsys):
     [
         ["separate", "song.wav"],
         ["separate", "-o", "out"],
+        ["train", "-o", "out"],
+        ["train", "songs", "-o", "out", "--minutes", "long"],
         ["separate", "song.wav", "-o", "out", "--steps", "0"],
         ["vary", "song.wav", "-o", "v.wav", "--strength", "1.5"],
         ["recombine", "a.wav", "-o", "both.wav"],
@@ -196,7 +199,7 @@ def test_wrong_usage_ends_with_2(arguments, capsys):
 
 
 @pytest.mark.parametrize(
-    "name", ["separate", "reconstruct", "vary", "recombine", "generate", "info", "baselines"]
+    "name", ["separate", "train", "reconstruct", "vary", "recombine", "generate", "info", "baselines"]
 )
 def test_help_shows_an_example_and_every_command_has_its_function(name, capsys):
     assert run(name, "--help") == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typer
 
 from ucr.foundation.errors import command
-from ucr.program.cli import cards, data, generation, separation
+from ucr.program.cli import cards, data, generation, separation, training
 
 app = typer.Typer(
     name="ucr",
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (separation, generation, cards):
+for group in (separation, training, generation, cards):
     for function in group.COMMANDS:
         app.command()(function)
 app.add_typer(data.app, name="data")
@@ -29,6 +29,7 @@ def program() -> None:
 
     \b
     ucr separate song.mp3 -o stems              its drums and bass, as WAV files
+    ucr train my_songs -o my_weights            learn from your own songs
     ucr vary song.mp3 -o variation.wav          a variation of it
     ucr recombine a.mp3 b.mp3 -o both.wav       a component of b in the place of a's
     ucr generate -o new                         new clips

@@ -26,12 +26,24 @@ def separate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Where each song gets a folder of stems.")],
     task: Task = None,
     method: Annotated[
-        str, typer.Option(help="`ucr baselines` lists them.", autocompletion=_methods)
-    ] = "ucr_pretrained",
+        str | None,
+        typer.Option(
+            help="`ucr baselines` lists them.  [default: ucr_pretrained, or the one that --weights are of]",
+            autocompletion=_methods,
+            show_default=False,
+        ),
+    ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option(help="A folder of weights that you trained, for methods whose weights don't ship."),
+        typer.Option(help="A folder of weights that you trained, by `ucr train` or the benchmark's run."),
     ] = None,
+    adapt: Annotated[
+        bool,
+        typer.Option(
+            "--adapt",
+            help="Train the weights further on the song itself first; takes at most twice its length on two cores.",
+        ),
+    ] = False,
     steps: Annotated[
         int | None,
         typer.Option(
@@ -56,8 +68,10 @@ def separate(
     ucr separate *.flac -o stems --task drums+piano
     ucr separate song.wav -o stems --method nmf --task drums+bass+piano
         a blind method, into three components
-    ucr separate song.wav -o stems --method conv_tasnet --weights models/conv_tasnet
-        a method that `make repro` trained
+    ucr separate song.wav -o stems --weights my_weights
+        weights that `ucr train` or `make repro` made
+    ucr separate song.wav -o stems --adapt
+        learns from the song first
 
     The shipped weights' cards name their components by how they sound: the most percussive is called drums, the lowest
     of the others bass. Blind methods, and weights without such names, call their stems component_0 and so on.
@@ -92,6 +106,7 @@ def separate(
             task=task,
             method=method,
             weights=weights,
+            adapt=adapt,
             steps=steps,
             mask=mask,
             device=device,

@@ -1,0 +1,182 @@
+"""Folders of songs, without stems, as latents to learn from: found, read once as a stream, what is left out counted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ucr.codecs import Codec
+from ucr.data.segments import create_lmdb, put
+from ucr.foundation.checkpoints import default_device
+from ucr.foundation.errors import UserError
+from ucr.foundation.files import read_json, replacing, write_json
+from ucr.foundation.hashes import values_hash
+from ucr.methods.trained import LEVEL
+from ucr.program.streaming import WINDOW, Song
+from ucr.signal.overlap import windows
+from ucr.training.latents import BATCH, LatentStore, describe
+
+SONG = re.compile(
+    r".*\.(aac|ac3|aif[cf]?|aiff|ape|au|caf|flac|m4a|mk[av]|mov|mp[234]|og[ag]|opus|rf64|w64|wav|webm|wma|wv)",
+    re.IGNORECASE,
+)  # the files in a folder that are taken for songs
+SILENCE = 1e-3  # RMS: what is quieter, by 60 dB under full scale, is no music to learn from
+CENSUS = "songs.json"
+
+
+def find_songs(given: Sequence[str | Path]) -> list[Path]:
+    """Files by their paths, and all audio files in folders and their folders; each once.
+
+    Raises
+    ------
+    UserError
+        If a path does not exist, or a folder holds no audio.
+    """
+    found: dict[Path, Path] = {}
+    for each in map(Path, given):
+        paths = [each]
+        if each.is_dir():
+            paths = sorted(path for path in each.rglob("*") if SONG.fullmatch(path.name) and path.is_file())
+            if not paths:
+                raise UserError(f"{each} holds no audio file: name a folder with songs in it, or songs")
+        elif not each.is_file():
+            raise UserError(f"{each} does not exist or is no file: fix the path")
+        for path in paths:
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
+def songs_hash(paths: list[Path]) -> str:
+    """What changes if songs are added, removed, moved or changed: of paths, sizes and times."""
+    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    return values_hash(sorted(stats))
+
+
+def read_songs(
+    paths: list[Path], folder: Path, codec: Codec, config: dict, sources: list[str], least: int
+) -> tuple[LatentStore, dict]:
+    """Put all segments of songs that are not silent through the codec, each at one level; once, then from `folder`.
+
+    Parameters
+    ----------
+    paths
+        Of the songs.
+    folder
+        Where the store of latents comes to lie, at once.
+    codec
+        On the default device.
+    config
+        The codec's parameters.
+    sources
+        Of the task.
+    least
+        How many segments there must be.
+
+    Returns
+    -------
+    store
+        Of all segments, as a split `train`.
+    census
+        How many `songs`, `hours` and `segments` were kept, `silent_segments` left out, and of each song in
+        `left_out`, wholly or from some place on, its path and why.
+
+    Raises
+    ------
+    UserError
+        If there are too few segments, or no room for the store.
+    """
+    if not (folder / CENSUS).is_file():
+        with replacing(folder) as temporary:
+            temporary.mkdir()
+            _write(paths, temporary, codec, config, sources, least)
+    return LatentStore(folder, "train"), read_json(folder / CENSUS)
+
+
+def _write(
+    paths: list[Path], folder: Path, codec: Codec, config: dict, sources: list[str], least: int
+) -> None:
+    kept = silent = songs = 0
+    seconds, left_out = 0.0, []
+    try:
+        with create_lmdb(folder / "train.lmdb") as environment:
+            for number, path in enumerate(tqdm(paths, desc="reading songs", unit="song")):
+                found = _Found()
+                try:
+                    _read(path, f"song{number:05d}", environment, codec, found)
+                except UserError as error:
+                    found.trouble = str(error)
+                if found.trouble:
+                    left_out.append({"song": str(path), "why": found.trouble})
+                songs += found.kept > 0
+                kept, silent, seconds = kept + found.kept, silent + found.silent, seconds + found.seconds
+    except lmdb.Error as error:
+        raise UserError(f"{folder.parent} can't be written ({error}): free space on its disk") from None
+    needed = least * WINDOW
+    if kept < least or seconds < needed:
+        reasons = [f"{silent} segments are silent"] if silent else []
+        reasons += [f"left out: {each['song']} ({each['why']})" for each in left_out[:1]]
+        reasons += [f"and {len(left_out) - 1} more"] if len(left_out) > 1 else []
+        why = f" ({', '.join(reasons)})" if reasons else ""
+        raise UserError(
+            f"there are {seconds:.0f} s of music to learn from, and at least {needed:.0f} s are needed{why}: "
+            "add songs"
+        )
+    n_samples = round(WINDOW * codec.sample_rate)
+    describe(folder, codec, config, n_samples, sources, songs_hash(paths), {"train": kept})
+    census = {
+        "songs": songs,
+        "hours": round(seconds / 3600, 4),
+        "segments": kept,
+        "silent_segments": silent,
+        "left_out": left_out,
+    }
+    write_json(folder / CENSUS, census)
+
+
+class _Found:
+    """What a song gave so far."""
+
+    def __init__(self) -> None:
+        self.kept = self.silent = 0
+        self.seconds = 0.0
+        self.trouble = ""
+
+
+@torch.no_grad()
+def _read(path: Path, name: str, environment: lmdb.Environment, codec: Codec, found: _Found) -> None:
+    """Add a song's segments to the store; the last one overlaps the one before, so that the end is heard too."""
+    n_samples, device = round(WINDOW * codec.sample_rate), default_device()
+    pieces: dict[str, np.ndarray] = {}
+
+    def store() -> None:
+        if pieces:
+            latents = codec.encode(torch.from_numpy(np.stack(list(pieces.values()))).to(device)).cpu().numpy()
+            put(
+                environment,
+                {key: each.astype("<f4").tobytes() for key, each in zip(pieces, latents, strict=True)},
+            )
+            found.kept += len(pieces)
+            pieces.clear()
+
+    with Song(path, allow_truncated=True) as song:
+        for index, (step, window) in enumerate(windows(song.mono(codec.sample_rate), n_samples, n_samples)):
+            mixture = window[0]
+            if len(mixture) < n_samples:
+                raise UserError(
+                    f"it has {len(mixture) / codec.sample_rate:.1f} s, less than a segment of {WINDOW:.0f} s"
+                )
+            level = float(np.sqrt(np.square(mixture, dtype=np.float64).mean()))
+            if level < SILENCE:
+                found.silent += 1
+                continue
+            pieces[f"{name}_{index}"] = mixture * np.float32(LEVEL / level)
+            found.seconds += (step or n_samples) / codec.sample_rate
+            if len(pieces) == BATCH[device.type]:
+                store()
+        store()

@@ -1,0 +1,190 @@
+"""Learning from one's own songs."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from ucr.foundation.checkpoints import CARD, WEIGHTS, default_device, load_model
+from ucr.foundation.errors import UserError
+from ucr.foundation.files import read_json, write_json
+from ucr.foundation.hashes import file_hash
+from ucr.foundation.provenance import made_with
+from ucr.model.decomposition import Setting, load_decomposition
+from ucr.program.shipped import TASK, shipped, sources_of, weights_folder
+from ucr.program.songs import find_songs, read_songs, songs_hash
+
+UNFINISHED = "unfinished"  # in the folder of a training that goes on: latents, pseudo-labels, checkpoint
+SETTINGS = "settings.json"
+LEAST = 8  # segments of music: one for each crop of a batch
+LEAST_OF_A_SONG = 2
+ADAPTING = 1.5  # times its length a song is learnt from, less what starting takes: with separation under two
+STARTING = 5.0  # seconds to load what trains, about, on two cores
+
+
+def train(
+    songs: Sequence[str | Path] | str | Path,
+    out: str | Path,
+    *,
+    sources: Sequence[str] | None = None,
+    minutes: float = 20.0,
+    start: str | Path | None = None,
+    seed: int = 0,
+) -> Path:
+    """Train the decomposition model on songs, which need no stems: unsupervised, as the benchmark trains `ucr`.
+
+    The songs are read once, as a stream. What is silent or can't be read is left out, and told. A call that was killed
+    is continued by the same call; one that is done is not done again.
+
+    Parameters
+    ----------
+    songs
+        Files, and folders with all audio files in them and in their folders.
+    out
+        The folder that gets the weights, with a card that says how they came about. `separate` takes it as `weights`.
+    sources
+        What the components shall be, such as `["drums", "bass"]` (the default, or what `start` separates). The model
+        hears from these names how many there are, and whether one is percussive.
+    minutes
+        How long to train, from the end of reading on.
+    start
+        A task whose weights ship, or a folder of weights, to go on from; by default training starts from nothing.
+    seed
+        Another one, another result.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    UserError
+        If there is too little music, `out` holds something else, or sources and weights don't go together.
+    """
+    if minutes <= 0:
+        raise UserError(f"{minutes} minutes are no time to train: give more than 0")
+    given = [songs] if isinstance(songs, (str, Path)) else songs
+    weights = None if start is None else weights_folder(start)
+    _train(find_songs(given), Path(out), sources, 60 * minutes, weights, seed, LEAST)
+    return Path(out)
+
+
+def adapt(song: str | Path, seconds: float, weights: str | Path, out: str | Path) -> None:
+    """Train weights further, as `train`, on one song that lasts so many seconds, in less than twice that time."""
+    _train(
+        [Path(song)],
+        Path(out),
+        None,
+        max(0.0, ADAPTING * seconds - STARTING),
+        Path(weights),
+        0,
+        LEAST_OF_A_SONG,
+    )
+
+
+def _train(
+    paths: list[Path],
+    out: Path,
+    sources: Sequence[str] | None,
+    seconds: float,
+    weights: Path | None,
+    seed: int,
+    least: int,
+) -> None:
+    from ucr.training.results import save_training
+    from ucr.training.songs import learn
+
+    setting, tensors = _setting(weights, sources)
+    settings = {
+        "songs": songs_hash(paths),
+        "sources": setting.sources,
+        "minutes": round(seconds / 60, 4),
+        "start": None if weights is None else file_hash(weights / WEIGHTS),
+        "seed": seed,
+    }
+    if _begin(out, settings):
+        return
+    work, device = out / UNFINISHED, default_device()
+    codec = setting.make_codec(weights or shipped(TASK), device)
+    try:
+        store, census = read_songs(paths, work / "latents", codec, setting.codec, setting.sources, least)
+    except UserError:
+        shutil.rmtree(work)
+        if not any(out.iterdir()):
+            out.rmdir()
+        raise
+    _tell(census, len(paths))
+    if weights is None:
+        setting = setting.model_copy(update={key: store.meta[key] for key in ("mean", "std")})
+    learnt = learn(store, setting, tensors, work, seconds, seed, settings)
+    card = {
+        **learnt.card,
+        **made_with(),
+        "task": "+".join(setting.sources),
+        "data": census,
+        "settings": settings,
+        "start": None if weights is None else str(weights),
+    }
+    save_training(out, learnt.job, learnt.config, card, learnt.history)
+    scores = [learnt.card["label_free"][when] for when in ("before", "after")]
+    losses, consistencies = (
+        [score[name] for score in scores] for name in ("validation_loss", "remix_consistency_db")
+    )
+    print(
+        "error of the songs composed again from their components: {:.4f} before, {:.4f} after\n"
+        "remix consistency, how well components are found again when they are put together anew: {:.1f} dB before, "
+        "{:.1f} dB after\n"
+        "Neither takes true stems; neither says how good the stems sound, or which of two ways to train is better.".format(
+            *losses, *consistencies
+        ),
+        file=sys.stderr,
+    )
+
+
+def _tell(census: dict, given: int) -> None:
+    """Say what is learnt from, and what is left out and why."""
+    for each in census["left_out"]:
+        print(f"left out: {each['song']}: {each['why']}", file=sys.stderr)
+    silent = f", {census['silent_segments']} silent segments left out" if census["silent_segments"] else ""
+    print(
+        f"learning from {census['songs']} of {given} songs: {60 * census['hours']:.1f} minutes, "
+        f"{census['segments']} segments{silent}",
+        file=sys.stderr,
+    )
+
+
+def _setting(weights: Path | None, sources: Sequence[str] | None) -> tuple[Setting, dict[str, Tensor] | None]:
+    """The model's setting and the tensors to start from; from nothing, the setting is that of shipped weights."""
+    if weights is None:
+        setting = Setting(**load_model(shipped(TASK))[1])
+        names = sources_of("+".join(sources)) if sources else setting.sources
+        return setting.model_copy(update={"sources": names}), None
+    model, setting, _ = load_decomposition(weights)
+    if sources and sorted(sources) != sorted(setting.sources):
+        raise UserError(
+            f"{weights} separates {', '.join(setting.sources)}, not {', '.join(sources)}: leave out the sources, or "
+            "start from other weights or from nothing"
+        )
+    return setting, model.state_dict()
+
+
+def _begin(out: Path, settings: dict) -> bool:
+    """Make the folder of a training, or find that it is begun or done with the same settings: whether it is done."""
+    done, place = (out / CARD).is_file(), out / UNFINISHED / SETTINGS
+    known = read_json(out / CARD).get("settings") if done else read_json(place) if place.is_file() else None
+    if known:
+        other = [name for name, value in settings.items() if known.get(name) != value]
+        if other:
+            raise UserError(
+                f"{out} holds a training with other {' and '.join(other)}: choose another folder, or delete it"
+            )
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} exists and is no folder of a training on songs: choose another folder")
+    else:
+        write_json(place, settings)
+    return done
