@@ -131,17 +131,21 @@ def _train(
         "start": None if weights is None else str(weights),
     }
     save_training(out, learnt.job, learnt.config, card, learnt.history)
-    scores = [learnt.card["label_free"][when] for when in ("before", "after")]
-    losses, consistencies = (
-        [score[name] for score in scores] for name in ("validation_loss", "remix_consistency_db")
-    )
-    print(
-        "error of the songs composed again from their components: {:.4f} before, {:.4f} after\n"
-        "remix consistency, how well components are found again when they are put together anew: {:.1f} dB before, "
-        "{:.1f} dB after\n"
-        "Neither takes true stems; neither says how good the stems sound, or which of two ways to train is better.".format(
-            *losses, *consistencies
+    _tell_scores(**card["label_free"])
+
+
+def _tell_scores(before: dict[str, float], after: dict[str, float]) -> None:
+    """Say how well mixtures alone are modelled, and what that does not mean."""
+    for what, name in (
+        ("error of the songs composed again from their components", "validation_loss"),
+        (
+            "remix consistency in dB, how well components put together anew are found again",
+            "remix_consistency_db",
         ),
+    ):
+        print(f"{what}: {before[name]:.4g} before, {after[name]:.4g} after", file=sys.stderr)
+    print(
+        "Neither takes true stems; neither says how good the stems sound, or which of two ways to train is better.",
         file=sys.stderr,
     )
 

@@ -21,7 +21,8 @@ from ucr.codecs.mel import MelCodec
 from ucr.foundation.params import load_params
 from ucr.program import shipped, training
 from ucr.program.songs import find_songs, read_songs
-from ucr.training import labels, songs as learning
+from ucr.training import labels
+from ucr.training import songs as learning
 from ucr.training.trainer import Job
 
 
