@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ucr.foundation.errors import UserError
     from ucr.program.cards import baselines, info
     from ucr.program.generation import generate, load_recomposer, recombine, reconstruct, vary
+    from ucr.program.learning import train
     from ucr.program.separation import load_separator, separate, unpack
-    from ucr.program.training import train
 
 __all__ = [
     "UserError",
@@ -47,7 +47,7 @@ _HOMES = {
     "ucr.data.slakh.download": ["download_slakh2100"],
     "ucr.program.generation": ["generate", "load_recomposer", "recombine", "reconstruct", "vary"],
     "ucr.program.separation": ["load_separator", "separate", "unpack"],
-    "ucr.program.training": ["train"],
+    "ucr.program.learning": ["train"],
 }
 
 

@@ -83,10 +83,10 @@ def separate(
         if adapt:
             if method not in (None, OWN):
                 raise UserError(f"{method} is not adapted to a song: leave out the method, or the adaptation")
-            from ucr.program import training
+            from ucr.program import learning
 
             seconds = opened.n_samples / opened.sample_rate
-            training.adapt(song, seconds, weights or shipped(task or TASK), Path(own, "weights"))
+            learning.adapt(song, seconds, weights or shipped(task or TASK), Path(own, "weights"))
             weights = Path(own, "weights")
         separator = load_separator(task, method, weights, steps, device)
         folder = Path(out) / opened.path.stem

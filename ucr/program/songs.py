@@ -18,7 +18,7 @@ from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_json, replacing, write_json
 from ucr.foundation.hashes import values_hash
 from ucr.methods.trained import LEVEL
-from ucr.program.streaming import WINDOW, Song
+from ucr.program.streaming import WINDOW, AudioReader
 from ucr.signal.overlap import windows
 from ucr.training.latents import BATCH, LatentStore, describe
 
@@ -164,7 +164,7 @@ def _read(path: Path, name: str, environment: lmdb.Environment, codec: Codec, fo
             found.kept += len(pieces)
             pieces.clear()
 
-    with Song(path, allow_truncated=True) as song:
+    with AudioReader(path, allow_truncated=True) as song:
         for index, (step, window) in enumerate(windows(song.mono(codec.sample_rate), n_samples, n_samples)):
             mixture = window[0]
             if len(mixture) < n_samples:

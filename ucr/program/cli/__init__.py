@@ -8,7 +8,7 @@ from __future__ import annotations
 import typer
 
 from ucr.foundation.errors import command
-from ucr.program.cli import cards, data, generation, separation, training
+from ucr.program.cli import cards, data, generation, learning, separation
 
 app = typer.Typer(
     name="ucr",
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (separation, training, generation, cards):
+for group in (separation, learning, generation, cards):
     for function in group.COMMANDS:
         app.command()(function)
 app.add_typer(data.app, name="data")

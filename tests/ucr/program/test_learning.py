@@ -19,10 +19,9 @@ from tests.ucr.program.helpers import make_song
 from tests.ucr.program.test_program import read, run
 from ucr.codecs.mel import MelCodec
 from ucr.foundation.params import load_params
-from ucr.program import shipped, training
+from ucr.program import learning, shipped
 from ucr.program.songs import find_songs, read_songs
-from ucr.training import labels
-from ucr.training import songs as learning
+from ucr.training import budget, labels
 from ucr.training.trainer import Job
 
 
@@ -182,12 +181,12 @@ def test_a_killed_training_goes_on(tiny, songs, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     code = f"""
 import time
-import ucr.training.songs as songs, ucr.training.trainer as trainer
+import ucr.training.budget as budget, ucr.training.trainer as trainer
 from ucr.program import shipped
 from ucr.program.cli import main
 from pathlib import Path
 shipped.FOLDER = Path({str(tiny.parent)!r})
-songs._plan = lambda job, seconds: {{"optim": {{"steps": 8, "validate_every": 2}}}}
+budget._plan = lambda job, seconds: {{"optim": {{"steps": 8, "validate_every": 2}}}}
 save = trainer._save
 def slow(*arguments):
     save(*arguments)
@@ -275,7 +274,7 @@ def test_as_many_steps_are_planned_as_fit_into_the_time(tmp_path):
         return net(batch[0]).square().mean()
 
     optim = load_params(PARAMS).decomposition.optim
-    optim = optim.model_copy(update={"validate_every": learning.TRIAL // 2})
+    optim = optim.model_copy(update={"validate_every": budget.TRIAL // 2})
     job = Job(
         "toy",
         net,
@@ -283,19 +282,19 @@ def test_as_many_steps_are_planned_as_fit_into_the_time(tmp_path):
         loss,
         dict,
         optim,
-        learning.TRIAL,
+        budget.TRIAL,
         0,
         {},
         runs=tmp_path,
     )
-    planned = learning._plan(job, 10.0)["optim"]
+    planned = budget._plan(job, 10.0)["optim"]
     assert 100 < planned["steps"] < 200
     assert planned["steps"] // 12 < planned["warmup"] < planned["steps"] // 8
     assert not list(tmp_path.iterdir())
 
 
 def test_a_song_is_separated_by_weights_that_learnt_from_it(tiny, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(training, "ADAPTING", 0.0)
+    monkeypatch.setattr(learning, "ADAPTING", 0.0)
     song = make_song(tmp_path / "song.wav", 16.0, 44100, 2)
     assert run("separate", song, "-o", tmp_path / "adapted", "--adapt") == 0
     assert "learning from 1 of 1 songs" in capsys.readouterr().err

@@ -96,8 +96,8 @@ def _train(
     seed: int,
     least: int,
 ) -> None:
+    from ucr.training.budget import learn
     from ucr.training.results import save_training
-    from ucr.training.songs import learn
 
     setting, tensors = _setting(weights, sources)
     settings = {
