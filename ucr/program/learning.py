@@ -66,25 +66,19 @@ def train(
     UserError
         If there is too little music, `out` holds something else, or sources and weights don't go together.
     """
-    if minutes <= 0:
+    if not 0 < minutes < float("inf"):
         raise UserError(f"{minutes} minutes are no time to train: give more than 0")
     given = [songs] if isinstance(songs, (str, Path)) else songs
     weights = None if start is None else weights_folder(start)
-    _train(find_songs(given), Path(out), sources, 60 * minutes, weights, seed, LEAST)
+    _train(find_songs(given), Path(out), sources, 60 * minutes, weights, seed, LEAST, "add songs")
     return Path(out)
 
 
 def adapt(song: str | Path, seconds: float, weights: str | Path, out: str | Path) -> None:
     """Train weights further, as `train`, on one song that lasts so many seconds, in less than twice that time."""
-    _train(
-        [Path(song)],
-        Path(out),
-        None,
-        max(0.0, ADAPTING * seconds - STARTING),
-        Path(weights),
-        0,
-        LEAST_OF_A_SONG,
-    )
+    allowed = max(0.0, ADAPTING * seconds - STARTING)
+    remedy = "separate it without --adapt"
+    _train([Path(song)], Path(out), None, allowed, Path(weights), 0, LEAST_OF_A_SONG, remedy)
 
 
 def _train(
@@ -95,6 +89,7 @@ def _train(
     weights: Path | None,
     seed: int,
     least: int,
+    remedy: str,
 ) -> None:
     from ucr.training.budget import learn
     from ucr.training.results import save_training
@@ -112,7 +107,9 @@ def _train(
     work, device = out / UNFINISHED, default_device()
     codec = setting.make_codec(weights or shipped(TASK), device)
     try:
-        store, census = read_songs(paths, work / "latents", codec, setting.codec, setting.sources, least)
+        store, census = read_songs(
+            paths, work / "latents", codec, setting.codec, setting.sources, least, remedy
+        )
     except UserError:
         shutil.rmtree(work)
         if not any(out.iterdir()):
@@ -187,7 +184,7 @@ def _begin(out: Path, settings: dict) -> bool:
             raise UserError(
                 f"{out} holds a training with other {' and '.join(other)}: choose another folder, or delete it"
             )
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif out.exists() and (not out.is_dir() or any(path.name != UNFINISHED for path in out.iterdir())):
         raise UserError(f"{out} exists and is no folder of a training on songs: choose another folder")
     else:
         write_json(place, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -79,15 +80,15 @@ def separate(
     UserError
         If the song can't be read, or the method, the task and the weights don't go together.
     """
-    with AudioReader(song, allow_truncated) as opened, TemporaryDirectory() as own:
+    with AudioReader(song, allow_truncated) as opened, ExitStack() as stack:
         if adapt:
             if method not in (None, OWN):
                 raise UserError(f"{method} is not adapted to a song: leave out the method, or the adaptation")
             from ucr.program import learning
 
-            seconds = opened.n_samples / opened.sample_rate
-            learning.adapt(song, seconds, weights or shipped(task or TASK), Path(own, "weights"))
-            weights = Path(own, "weights")
+            own = Path(stack.enter_context(TemporaryDirectory()), "weights")
+            learning.adapt(song, opened.n_samples / opened.sample_rate, weights or shipped(task or TASK), own)
+            weights = own
         separator = load_separator(task, method, weights, steps, device)
         folder = Path(out) / opened.path.stem
         if opened.path.stem in (".", ".."):

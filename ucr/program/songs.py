@@ -59,7 +59,7 @@ def songs_hash(paths: list[Path]) -> str:
 
 
 def read_songs(
-    paths: list[Path], folder: Path, codec: Codec, config: dict, sources: list[str], least: int
+    paths: list[Path], folder: Path, codec: Codec, config: dict, sources: list[str], least: int, remedy: str
 ) -> tuple[LatentStore, dict]:
     """Put all segments of songs that are not silent through the codec, each at one level; once, then from `folder`.
 
@@ -77,6 +77,8 @@ def read_songs(
         Of the task.
     least
         How many segments there must be.
+    remedy
+        What to do if there are fewer.
 
     Returns
     -------
@@ -94,12 +96,12 @@ def read_songs(
     if not (folder / CENSUS).is_file():
         with replacing(folder) as temporary:
             temporary.mkdir()
-            _write(paths, temporary, codec, config, sources, least)
+            _write(paths, temporary, codec, config, sources, least, remedy)
     return LatentStore(folder, "train"), read_json(folder / CENSUS)
 
 
 def _write(
-    paths: list[Path], folder: Path, codec: Codec, config: dict, sources: list[str], least: int
+    paths: list[Path], folder: Path, codec: Codec, config: dict, sources: list[str], least: int, remedy: str
 ) -> None:
     kept = silent = songs = 0
     seconds, left_out = 0.0, []
@@ -125,7 +127,7 @@ def _write(
         why = f" ({', '.join(reasons)})" if reasons else ""
         raise UserError(
             f"there are {seconds:.0f} s of music to learn from, and at least {needed:.0f} s are needed{why}: "
-            "add songs"
+            f"{remedy}"
         )
     n_samples = round(WINDOW * codec.sample_rate)
     describe(folder, codec, config, n_samples, sources, songs_hash(paths), {"train": kept})
@@ -151,32 +153,30 @@ class _Found:
 @torch.no_grad()
 def _read(path: Path, name: str, environment: lmdb.Environment, codec: Codec, found: _Found) -> None:
     """Add a song's segments to the store; the last one overlaps the one before, so that the end is heard too."""
-    n_samples, device = round(WINDOW * codec.sample_rate), default_device()
-    pieces: dict[str, np.ndarray] = {}
+    rate, device = codec.sample_rate, default_device()
+    n_samples = round(WINDOW * rate)
+    held: dict[str, tuple[np.ndarray, int]] = {}
 
     def store() -> None:
-        if pieces:
-            latents = codec.encode(torch.from_numpy(np.stack(list(pieces.values()))).to(device)).cpu().numpy()
-            put(
-                environment,
-                {key: each.astype("<f4").tobytes() for key, each in zip(pieces, latents, strict=True)},
-            )
-            found.kept += len(pieces)
-            pieces.clear()
+        if not held:
+            return
+        audio = torch.from_numpy(np.stack([mixture for mixture, _ in held.values()]))
+        latents = codec.encode(audio.to(device)).cpu().numpy()
+        put(environment, {key: each.astype("<f4").tobytes() for key, each in zip(held, latents, strict=True)})
+        found.kept += len(held)
+        found.seconds += sum(step for _, step in held.values()) / rate
+        held.clear()
 
     with AudioReader(path, allow_truncated=True) as song:
-        for index, (step, window) in enumerate(windows(song.mono(codec.sample_rate), n_samples, n_samples)):
+        for index, (step, window) in enumerate(windows(song.mono(rate), n_samples, n_samples)):
             mixture = window[0]
             if len(mixture) < n_samples:
-                raise UserError(
-                    f"it has {len(mixture) / codec.sample_rate:.1f} s, less than a segment of {WINDOW:.0f} s"
-                )
+                raise UserError(f"it has {len(mixture) / rate:.1f} s, less than a segment of {WINDOW:.0f} s")
             level = float(np.sqrt(np.square(mixture, dtype=np.float64).mean()))
             if level < SILENCE:
                 found.silent += 1
                 continue
-            pieces[f"{name}_{index}"] = mixture * np.float32(LEVEL / level)
-            found.seconds += (step or n_samples) / codec.sample_rate
-            if len(pieces) == BATCH[device.type]:
+            held[f"{name}_{index}"] = mixture * np.float32(LEVEL / level), step or n_samples
+            if len(held) == BATCH[device.type]:
                 store()
         store()

@@ -21,7 +21,7 @@ from ucr.codecs.mel import MelCodec
 from ucr.foundation.params import load_params
 from ucr.program import learning, shipped
 from ucr.program.songs import find_songs, read_songs
-from ucr.training import budget, labels
+from ucr.training import budget, decomposition, labels
 from ucr.training.trainer import Job
 
 
@@ -31,6 +31,8 @@ def tiny(tmp_path, monkeypatch):
     folder = tmp_path / "shipped"
     tiny_decomposition(folder / "drums+bass", load_params(PARAMS))
     monkeypatch.setattr(shipped, "FOLDER", folder)
+    monkeypatch.setattr(budget, "LEAST_STEPS", 4)
+    monkeypatch.setattr(decomposition, "VALIDATION_CROPS", 16)
     return folder / "drums+bass"
 
 
@@ -71,12 +73,13 @@ def test_weights_learnt_from_songs_separate_a_song(tiny, songs, tmp_path, capsys
     assert np.abs(sum(read(stem)[0] for stem in stems.values()) - mixture).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_a_training_from_weights_begins_with_them(tiny, songs, tmp_path):
     first = ucr.train(songs, tmp_path / "first", minutes=0.001)
     further = ucr.train(songs, tmp_path / "further", minutes=0.001, start=first)
     before, after = (ucr.info(folder)["label_free"] for folder in (first, further))
     assert after["before"] == pytest.approx(before["after"], rel=1e-4)
-    assert after["after"]["validation_loss"] < 0.9 * after["before"]["validation_loss"]
+    assert after["after"]["validation_loss"] < after["before"]["validation_loss"]
     other = ucr.train(songs, tmp_path / "other", minutes=0.001, seed=1)
     assert ucr.info(other)["label_free"]["before"] != before["before"]
 
@@ -160,6 +163,7 @@ def other_weights(folder):
         (None, ["--sources", "drums,piano", "--start", "drums+bass"], "separates drums, bass, not drums, piano"),
         (None, ["--start", "drums+kazoo"], "no weights ship for drums+kazoo"),
         (None, ["--minutes", "0"], "0.0 minutes are no time to train"),
+        (None, ["--minutes", "nan"], "nan minutes are no time to train"),
     ],
 )  # fmt: skip
 def test_a_mistake_ends_in_one_sentence_and_leaves_nothing(
@@ -228,7 +232,7 @@ def test_segments_are_the_songs_at_one_level(tmp_path):
     codec = MelCodec(24000, 16, 0.5)
     paths = find_songs([tmp_path, tmp_path / "loud.wav"])
     assert [path.name for path in paths] == ["loud.wav", "quiet.wav"]
-    store, census = read_songs(paths, tmp_path / "latents", codec, {"name": "mel"}, ["drums", "bass"], 2)
+    store, census = read_songs(paths, tmp_path / "latents", codec, {"name": "mel"}, ["drums", "bass"], 2, "")
     assert store.names == [f"song0000{song}_{i}" for song in (0, 1) for i in range(3)]
     assert census["hours"] == pytest.approx(34 / 3600, abs=1e-4)
     levels = [np.square(store.mixture(i)).mean() for i in range(6)]
@@ -243,7 +247,9 @@ def test_more_music_than_there_is_time_for_is_labelled_in_part(tmp_path, monkeyp
     for song in range(3):
         make_song(tmp_path / f"{song}.wav", 14.0, 24000, 1, seed=song)
     codec, sources = MelCodec(24000, 16, 0.5), ["drums", "bass"]
-    store, _ = read_songs(find_songs([tmp_path]), tmp_path / "latents", codec, {"name": "mel"}, sources, 2)
+    store, _ = read_songs(
+        find_songs([tmp_path]), tmp_path / "latents", codec, {"name": "mel"}, sources, 2, ""
+    )
     monkeypatch.setattr(labels, "CHUNK", 2)
     how = load_params(PARAMS).decomposition.grouping
 
@@ -307,7 +313,11 @@ def test_a_song_is_separated_by_weights_that_learnt_from_it(tiny, tmp_path, monk
 @pytest.mark.parametrize(
     ("seconds", "options", "words"),
     [
-        (9.0, [], "there are 9 s of music to learn from, and at least 14 s are needed: add songs"),
+        (
+            9.0,
+            [],
+            "there are 9 s of music to learn from, and at least 14 s are needed: separate it without --adapt",
+        ),
         (16.0, ["--method", "nmf"], "nmf is not adapted to a song: leave out the method"),
         (16.0, ["--weights", "nowhere"], "model.safetensors does not exist"),
     ],
