@@ -1,8 +1,9 @@
 """Where sources emerge from composition alone: rates and widths of the components' latents -> reports/composition.csv.
 
-    python -m benchmarks.composition [--seeds 0] [--settings 1/1+8/8 ...]
+    python -m benchmarks.composition [--seeds 0] [--settings 1/1+8/8 "1/1+8/8 independence=0.1" ...]
 
-Each setting is two latents, WIDTH/POOL+WIDTH/POOL: so many values, each the mean of so many frames. A run trains on the
+Each setting is two latents, WIDTH/POOL+WIDTH/POOL: so many values, each the mean of so many frames; after it may stand
+further differences of `decomposition`, KEY=VALUE or KEY.KEY=VALUE, the values in YAML. A run trains on the
 mixtures of `segments/` as `benchmarks.ablation` does, without grouping, remix or pseudo-label, and is measured on the
 validation split: by what needs no labels, and by SI-SDR and SI-SIR against the true sources, which choose nothing. Runs
 that the table has are not repeated. At the end: Spearman's rank correlation of each label-free figure with the mean
@@ -30,6 +31,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 from torch import Tensor
 
 from benchmarks.ablation import SEGMENTS, latents, run
@@ -38,6 +40,7 @@ from ucr.codecs.mel import MASK_EXPONENT
 from ucr.foundation.errors import command
 from ucr.foundation.files import read_table, write_csv
 from ucr.foundation.params import load_params
+from ucr.foundation.schema import merge
 from ucr.model.decomposition import load_decomposition
 from ucr.signal.masks import ratio_masks
 from ucr.training.trainer import RUNS
@@ -72,15 +75,22 @@ LABEL_FREE = [
 
 def changes(setting: str) -> dict:
     """Differences from params.yaml that make a setting."""
+    latent_sizes, *further = setting.split()
     (fast_width, fast_pool), (slow_width, slow_pool) = (
-        map(int, each.split("/")) for each in setting.split("+")
+        map(int, each.split("/")) for each in latent_sizes.split("+")
     )
     encoder = {
         "channels": [64, 64, max(8, fast_width, slow_width)],
         "width": [fast_width, slow_width],
         "pool": [fast_pool, slow_pool],
     }
-    return {"decomposition": COMMON | {"encoder": encoder}}
+    differences = COMMON | {"encoder": encoder}
+    for key, value in (each.split("=") for each in further):
+        nested = yaml.safe_load(value)
+        for name in reversed(key.split(".")):
+            nested = {name: nested}
+        differences = merge(differences, nested)
+    return {"decomposition": differences}
 
 
 @torch.no_grad()

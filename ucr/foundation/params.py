@@ -193,7 +193,9 @@ class DecompositionParams(Section):
     scale: by each mixture's own `level`, or not at all (`none`, the paper's). For the `guided` share of the
     training, from its start, components are also drawn to a blind `grouping` of the mixture
     (`ucr.training.grouping`), and a share `remix` of its crops puts such components of different mixtures together,
-    their tones changed by `equalise` dB (a standard deviation); 0, the paper's, is composition alone.
+    their tones changed by `equalise` dB (a standard deviation); 0, the paper's, is composition alone. The components'
+    energies are also kept from rising and falling together, by `independence` times
+    `ucr.model.decomposition.dependence` in the loss (0, the paper's: not at all).
 
     Parameters of the study alone (`benchmarks/ablation.yaml`): `normalise` by the `dataset`'s statistics, and
     `rounds`, of which each trains anew, and from the second on what the last round's model makes of the mixtures,
@@ -206,6 +208,7 @@ class DecompositionParams(Section):
     grouping: GroupingParams = GroupingParams()
     remix: float = Field(ge=0, le=1)
     equalise: float = Field(ge=0)
+    independence: float = Field(default=0.0, ge=0)
     rounds: int = Field(default=1, ge=1)
     encoder: EncoderParams
     denoiser: UNetParams
@@ -218,6 +221,8 @@ class DecompositionParams(Section):
             raise ValueError("magnitude_sum composes clean latents: it needs iadb.variant c")
         if self.guided and self.composition != "magnitude_sum":
             raise ValueError("guided groups magnitudes: it needs composition magnitude_sum")
+        if self.independence and self.composition != "magnitude_sum":
+            raise ValueError("independence is of magnitudes' energies: it needs composition magnitude_sum")
         if self.rounds > 1 and not self.guided:
             raise ValueError("a further one of rounds is guided by the last: it needs guided above 0")
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from ucr.model import iadb
 from ucr.model.networks import Encoder, UNet
 from ucr.signal.masks import ratio_masks
 
+TINY = 1e-8  # beside an energy at a level of about 1
 MASK_WEIGHT = 0.1  # of the masks' relative error beside the latents' error: they are about as large then
 
 
@@ -211,7 +213,14 @@ class DecompositionModel(nn.Module):
         noise = torch.randn_like(latents)
         return noise, iadb.draw_alpha(len(latents), self.params.iadb, latents.device, progress)
 
-    def loss(self, latents: Tensor, noise: Tensor, alpha: Tensor, labels: Tensor | None = None) -> Tensor:
+    def loss(
+        self,
+        latents: Tensor,
+        noise: Tensor,
+        alpha: Tensor,
+        labels: Tensor | None = None,
+        independence: float = 0.0,
+    ) -> Tensor:
         """Mean squared error of the composed prediction.
 
         Parameters
@@ -223,12 +232,16 @@ class DecompositionModel(nn.Module):
         labels : float32[b, n, channels, frames], optional
             Pseudo-labels of the components' latents; with them, the error of the components is added, and
             that of the ratio masks which they make.
+        independence
+            With it, so many times the components' `dependence` is added.
         """
         clean = self.normalise(latents)
         noisy = iadb.blend(clean, noise, alpha)
         noisy = noisy[:, None].expand(-1, self.n_components, -1, -1)
         components = self.denoise(noisy, alpha, self.encode(clean)).float()
         loss = functional.mse_loss(self.compose(components), iadb.target(clean, noise, self.params.iadb))
+        if independence:
+            loss = loss + independence * dependence(components ** (1 / self.power))
         if labels is None:
             return loss
         labels = labels / self.scale / self.level(latents)[:, None]
@@ -279,6 +292,38 @@ def magnitude_sum(components: Tensor, power: float) -> Tensor:
     if power == 0.5:
         return components.square().sum(dim=1).clamp_min(1e-12).sqrt()
     return components.pow(1 / power).sum(dim=1).clamp_min(1e-12).pow(power)
+
+
+def dependence(magnitudes: Tensor) -> Tensor:
+    """How far components rise and fall together: the squared correlation of their energies over time.
+
+    For two components with energies a_i(t) and b_j(t) in bands i and j, it is the mean of ρ(a_i, b_j)² over all pairs
+    of bands, weighted by the product of the bands' energies; ρ is Pearson's coefficient over the frames of an item.
+    That sources' time courses are independent is the assumption of Casey & Westner (2000), "Separation of mixed audio
+    sources by independent subspace analysis", ICMC; decorrelated courses are what slow feature analysis asks of its
+    features (Wiskott & Sejnowski 2002). Of higher orders than the second nothing is asked here.
+
+    Parameters
+    ----------
+    magnitudes : float32[b, n, bands, frames]
+        Not negative.
+
+    Returns
+    -------
+    float32[]
+        The mean over items and pairs of components: 0 where no band of one goes with any of another's, 1 where all
+        bands of all components share one course.
+    """
+    energies = magnitudes.square()
+    levels = energies.mean(dim=3)
+    courses = energies - levels[..., None]
+    courses = courses * (courses.square().sum(dim=3, keepdim=True) + TINY).rsqrt()
+    pairs = []
+    for i, j in combinations(range(magnitudes.shape[1]), 2):
+        squares = (courses[:, i] @ courses[:, j].transpose(1, 2)).square()
+        weights = levels[:, i, :, None] * levels[:, j, None, :]
+        pairs.append((squares * weights).sum(dim=(1, 2)) / (weights.sum(dim=(1, 2)) + TINY))
+    return torch.stack(pairs).mean()
 
 
 def component_error(components: Tensor, labels: Tensor, mixtures: Tensor, power: float) -> Tensor:

@@ -110,7 +110,7 @@ def make_job(
         name="decomposition",
         module=model,
         draw=draw,
-        loss=lambda batch: model.loss(*batch),
+        loss=lambda batch: model.loss(*batch, independence=params.decomposition.independence),
         validate=validate,
         optim=optim,
         steps=steps,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ucr.foundation.errors import UserError
 from ucr.foundation.params import DecompositionParams, check_params, load_params
 from ucr.foundation.schema import read_yaml
-from ucr.model.decomposition import DecompositionModel
+from ucr.model.decomposition import DecompositionModel, dependence
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -161,3 +161,57 @@ def test_a_grouping_draws_the_components_to_it():
         optimiser.step()
     components = model.eval().separate(mixtures, 1)
     assert components[:, 0].mean() > 3 * components[:, 1].mean()
+
+
+def test_courses_that_are_copies_depend_fully_and_orthogonal_ones_not_at_all():
+    time = torch.arange(48) / 48
+    slow, fast = (1 + torch.cos(2 * torch.pi * cycles * time) for cycles in (1, 4))
+    bands = torch.rand(2, 8, 1) + 0.1
+    same, apart = (
+        torch.stack([(bands * a).sqrt(), (3 * bands.flip(1) * b).sqrt()], dim=1)
+        for a, b in ((slow, slow), (slow, fast))
+    )
+    assert dependence(same).item() == pytest.approx(1, abs=1e-4)
+    assert dependence(apart).item() == pytest.approx(0, abs=1e-4)
+    three = torch.cat([same, apart[:, 1:]], dim=1)  # of the three pairs one goes together
+    assert dependence(three).item() == pytest.approx(1 / 3, abs=1e-4)
+
+
+def test_dependence_counts_loud_bands_and_no_levels():
+    torch.manual_seed(0)
+    loud, quiet = torch.rand(1, 1, 1, 60), torch.rand(1, 1, 1, 60)
+    first = torch.cat([loud, 1e-3 * quiet], dim=2)
+    second = torch.cat([loud, 1e-3 * torch.rand_like(quiet)], dim=2)
+    found = dependence(torch.cat([first, second], dim=1))
+    assert found.item() == pytest.approx(1, abs=1e-3)
+    torch.testing.assert_close(dependence(torch.cat([first, 5 * second], dim=1)), found)
+
+
+def test_following_the_gradient_of_dependence_parts_the_courses_and_silence_has_one_too():
+    torch.manual_seed(0)
+    magnitudes = (torch.rand(1, 1, 6, 40) + 0.05 * torch.rand(1, 2, 6, 40)).requires_grad_()
+    optimiser = torch.optim.Adam([magnitudes], 1e-2)
+    before = dependence(magnitudes).item()
+    for _ in range(60):
+        optimiser.zero_grad()
+        dependence(magnitudes).backward()
+        optimiser.step()
+    assert dependence(magnitudes).item() < 0.2 * before
+    silent = torch.zeros(1, 2, 6, 40, requires_grad=True)
+    dependence(silent).backward()
+    assert torch.isfinite(silent.grad).all()
+
+
+def test_independence_adds_the_dependence_of_the_components_to_the_loss():
+    model = small_model()
+    mixtures = torch.rand(3, 16, 24)
+    batch = (mixtures, *model.draw_noise(mixtures))
+    plain, half, whole = (model.loss(*batch, independence=weight).item() for weight in (0.0, 0.5, 1.0))
+    assert plain == model.loss(*batch).item()
+    assert plain < half < whole < plain + 1
+    assert whole - plain == pytest.approx(2 * (half - plain), rel=1e-3)
+
+
+def test_independence_without_magnitudes_is_refused():
+    with pytest.raises(ValueError, match="it needs composition magnitude_sum"):
+        small_model(composition="mean", guided=0.0, independence=0.1)
