@@ -3,7 +3,8 @@
     python -m benchmarks.composition [--seeds 0] [--settings 1/1+8/8 "1/1+8/8 independence=0.1" ...]
 
 Each setting is two latents, WIDTH/POOL+WIDTH/POOL: so many values, each the mean of so many frames; after it may stand
-further differences of `decomposition`, KEY=VALUE or KEY.KEY=VALUE, the values in YAML. A run trains on the
+further differences of `decomposition`, KEY=VALUE or KEY.KEY=VALUE, the values in YAML. What stands after a `>`, such as
+`> rounds=2`, are those of a self-training that follows, by the model of `params.yaml`. A run trains on the
 mixtures of `segments/` as `benchmarks.ablation` does, without grouping, remix or pseudo-label, and is measured on the
 validation split: by what needs no labels, and by SI-SDR and SI-SIR against the true sources, which choose nothing. Runs
 that the table has are not repeated. At the end: Spearman's rank correlation of each label-free figure with the mean
@@ -75,7 +76,8 @@ LABEL_FREE = [
 
 def changes(setting: str) -> dict:
     """Differences from params.yaml that make a setting."""
-    latent_sizes, *further = setting.split()
+    structure, _, afterwards = (part.strip() for part in setting.partition(">"))
+    latent_sizes, *further = structure.split()
     (fast_width, fast_pool), (slow_width, slow_pool) = (
         map(int, each.split("/")) for each in latent_sizes.split("+")
     )
@@ -84,13 +86,21 @@ def changes(setting: str) -> dict:
         "width": [fast_width, slow_width],
         "pool": [fast_pool, slow_pool],
     }
-    differences = COMMON | {"encoder": encoder}
-    for key, value in (each.split("=") for each in further):
+    first = merge(COMMON | {"encoder": encoder}, _nested(further))
+    if not afterwards:
+        return {"decomposition": first}
+    return {"decomposition": {"first": first, **_nested(afterwards.split())}}
+
+
+def _nested(assignments: list[str]) -> dict:
+    """KEY.KEY=VALUE, the values in YAML, as mappings in mappings."""
+    found: dict = {}
+    for key, value in (each.split("=") for each in assignments):
         nested = yaml.safe_load(value)
         for name in reversed(key.split(".")):
             nested = {name: nested}
-        differences = merge(differences, nested)
-    return {"decomposition": differences}
+        found = merge(found, nested)
+    return found
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ import torch
 from pipelines import data, latents, segments, train_decomposition
 from tests.helpers import PARAMS, TEN_SECONDS
 from ucr.data.segments import SegmentStore
+from ucr.foundation.errors import UserError
 from ucr.foundation.params import check_params, load_params
 from ucr.foundation.schema import merge, read_yaml
 from ucr.model.decomposition import load_decomposition
@@ -87,6 +88,43 @@ def test_a_second_round_is_guided_by_the_first(project):
     mixtures = codec.encode(torch.from_numpy(np.stack([each.mixture for each in store])))
     assert labels.shape == (len(store), 2, *mixtures.shape[1:])
     assert (model.compose(labels) - mixtures).norm() < 0.2 * mixtures.norm()
+
+
+@pytest.mark.slow
+def test_a_first_round_with_parameters_of_its_own_takes_the_grouping_s_place(project, monkeypatch):
+    tiny = {"channels": [16], "kernels": [3], "strides": [1], "attention": [False], "dropout": 0.0}
+    optim = {"steps": 2, "batch": 2, "validate_every": 1}
+    first = {
+        "guided": 0.0,
+        "independence": 0.1,
+        "encoder": {"width": [1, 4], "pool": [1, 4]},
+        "optim": {"steps": 3},
+    }
+    values = load_params(PARAMS).decomposition.model_dump()
+    changed = values | {"rounds": 2, "first": first, "denoiser": tiny, "optim": values["optim"] | optim}
+    tracks = {"train": 3, "validation": 1, "test": 1}
+    folder = project(data={"tracks": tracks, "seconds": 10.0}, decomposition=changed)
+    monkeypatch.setattr(decomposition, "group", None)  # would fail
+    for stage in (data, segments, latents, train_decomposition):
+        stage.main()
+    history = pd.read_csv(folder / "models/decomposition/training.csv")
+    assert list(history["step"]) == [1, 2, 3, 4, 5]
+    model, setting, _ = load_decomposition(folder / "models/decomposition")
+    assert setting.params["first"] == first
+    assert model.latent_sizes == [(values["encoder"]["channels"][-1], 1)] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"first": {"guided": 0.0}}, "first holds differences of the first of several rounds: set rounds"),
+        ({"rounds": 2, "first": {"guide": 0.0}}, "first.guide: "),
+        ({"rounds": 2, "first": {"optim": {"lr": "high"}}}, "first.optim.lr: "),
+    ],
+)
+def test_a_mistake_in_the_first_round_is_named(changes, says):
+    with pytest.raises(UserError, match=says):
+        check_params(merge(read_yaml(PARAMS), {"decomposition": changes}))
 
 
 class Mixtures:

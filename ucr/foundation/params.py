@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, Field, field_validator, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, ValidationError, field_validator, model_validator
 
 from ucr.foundation.executor import ExecutorParams
 from ucr.foundation.network_params import EncoderParams, IadbParams, UNetParams
-from ucr.foundation.schema import PARAMS_FILE, Section, checked, read_yaml
+from ucr.foundation.schema import PARAMS_FILE, Section, checked, merge, read_yaml
 
 TRAINED_CODEC = "models/codec"  # where train_codec writes
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ()-]*")  # of a source, and so of files
@@ -197,9 +197,11 @@ class DecompositionParams(Section):
     energies are also kept from rising and falling together, by `independence` times
     `ucr.model.decomposition.dependence` in the loss (0, the paper's: not at all).
 
-    Parameters of the study alone (`benchmarks/ablation.yaml`): `normalise` by the `dataset`'s statistics, and
-    `rounds`, of which each trains anew, and from the second on what the last round's model makes of the mixtures,
-    refined as `ucr_adapted` does, takes the grouping's place.
+    Of several `rounds` each trains anew, and from the second on what the last round's model makes of the mixtures,
+    refined as `ucr_adapted` does, takes the grouping's place. `first` holds the first round's differences from the
+    others: with `guided: 0` there, no grouping has a part in any.
+
+    A parameter of the study alone (`benchmarks/ablation.yaml`): `normalise` by the `dataset`'s statistics.
     """
 
     composition: Literal["mean", "magnitude_sum"]
@@ -210,6 +212,7 @@ class DecompositionParams(Section):
     equalise: float = Field(ge=0)
     independence: float = Field(default=0.0, ge=0)
     rounds: int = Field(default=1, ge=1)
+    first: dict[str, Any] = Field(default={})
     encoder: EncoderParams
     denoiser: UNetParams
     iadb: IadbParams
@@ -226,6 +229,27 @@ class DecompositionParams(Section):
         if self.rounds > 1 and not self.guided:
             raise ValueError("a further one of rounds is guided by the last: it needs guided above 0")
         return self
+
+    @model_validator(mode="after")
+    def _first_round_fits(self) -> DecompositionParams:
+        if self.first and self.rounds == 1:
+            raise ValueError(
+                "first holds differences of the first of several rounds: set rounds to 2 or more"
+            )
+        try:
+            self.of_round(0)
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            place = ".".join(map(str, ("first", *wrong["loc"])))
+            raise ValueError(f"{place}: {wrong['msg'].removeprefix('Value error, ')}") from None
+        return self
+
+    def of_round(self, iteration: int) -> DecompositionParams:
+        """The parameters of one of the rounds, counted from 0."""
+        if iteration or not self.first:
+            return self
+        alone = self.model_dump() | {"rounds": 1, "first": {}}
+        return DecompositionParams.model_validate(merge(alone, self.first))
 
 
 class PriorParams(Section):

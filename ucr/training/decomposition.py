@@ -110,7 +110,7 @@ def make_job(
         name="decomposition",
         module=model,
         draw=draw,
-        loss=lambda batch: model.loss(*batch, independence=params.decomposition.independence),
+        loss=lambda batch: model.loss(*batch, independence=params.independence),
         validate=validate,
         optim=optim,
         steps=steps,
@@ -143,6 +143,8 @@ def self_train(
 ) -> tuple[list[Job], list[dict], float]:
     """Self-training: `rounds` trainings, each on what the last one's model made of the mixtures.
 
+    The first may have parameters of its own (`first`).
+
     Parameters
     ----------
     params, setting, training, validation, codec
@@ -170,15 +172,17 @@ def self_train(
     preparation = 0.0
     for iteration in range(params.decomposition.rounds):
         torch.manual_seed(params.seed)
-        last, model = model, setting.build()
+        own = params.model_copy(update={"decomposition": params.decomposition.of_round(iteration)})
+        own_setting = setting.model_copy(update={"params": own.decomposition.model_dump()})
+        last, model = model, own_setting.build()
         began = time.monotonic()
         if last is not None:
             labels = own_estimates(last.cpu(), codec, segments)
             last.to(device)
-        elif params.decomposition.guided and labels is None:
-            labels = pseudo_labels(params, training, model.power)
+        elif own.decomposition.guided and labels is None:
+            labels = pseudo_labels(own, training, model.power)
         preparation += time.monotonic() - began
-        jobs.append(make_job(model, setting, training, validation, labels, params.seed, iteration, guidance))
+        jobs.append(make_job(model, own_setting, training, validation, labels, params.seed, iteration, guidance))
         fit_threads(model)
         history += later(train(jobs[-1], device), history)
     return jobs, history, round(preparation, 1)
