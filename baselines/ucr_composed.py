@@ -12,6 +12,7 @@ META = Meta(
     paper=PAPER,
     summary="`ucr` by composition alone, of a fast and narrow and a slow and wide latent: no grouping guides it.",
     weights="trained",
+    shipped="composed",
     steps=True,
 )
 Method = Decomposition

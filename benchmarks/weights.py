@@ -1,12 +1,12 @@
 """The shipped weights: check them against their cards, or ship those that were just trained.
 
     python -m benchmarks.weights list
-    python -m benchmarks.weights verify [TASK]
-    python -m benchmarks.weights ship
+    python -m benchmarks.weights verify [TASK | VARIANT/TASK]
+    python -m benchmarks.weights ship [VARIANT]
 
 `verify` separates the test split of the task's segments again and compares with the card's scores; `ship`
-measures `models/decomposition` in the same way and puts it and `models/prior` in place. Both need the task's segments:
-`dvc repro segments` makes them, with the task's `sources` in params.yaml.
+measures `models/decomposition` in the same way and puts it and `models/prior` in place, or the model of a variant. Both
+need the task's segments: `dvc repro segments` makes them, with the task's `sources` in params.yaml.
 """
 
 from __future__ import annotations
@@ -30,11 +30,10 @@ from ucr.foundation.provenance import code_version
 from ucr.model.decomposition import load_decomposition
 from ucr.model.prior import load_prior
 from ucr.training.grouping import name_components
-from ucr.weights import FOLDER, tasks
+from ucr.weights import FOLDER
 
 SEGMENTS = Path("segments")
-TRAINED = Path("models/decomposition")
-PRIOR = Path("models/prior")
+MODELS = Path("models")
 TOLERANCE_DB = 0.02  # another processor's rounding; measured scores are rounded to 0.001 dB
 METRICS = ("si_sdr", "si_sir", "si_sar")
 SEGMENTS_FIRST = (
@@ -68,29 +67,34 @@ def measure(weights: Path, folder: Path = SEGMENTS) -> dict:
     }
 
 
-def verify(task: str) -> None:
-    """Compare a task's weights with their card.
+def shipped() -> list[str]:
+    """Folders of the shipped decomposition models, in `ucr/weights`: TASK, or VARIANT/TASK."""
+    return sorted(str(path.parent.relative_to(FOLDER)) for path in FOLDER.rglob(f"*+*/{CARD}"))
+
+
+def verify(name: str) -> None:
+    """Compare shipped weights, one of `shipped()`, with their card.
 
     Raises
     ------
     UserError
         If the hash, the test audio or a score is not the card's.
     """
-    card = read_json(FOLDER / task / CARD)
-    load_decomposition(FOLDER / task)
-    found, wanted = measure(FOLDER / task), card["scores"]
+    card = read_json(FOLDER / name / CARD)
+    _, setting, _ = load_decomposition(FOLDER / name)
+    found, wanted = measure(FOLDER / name), card["scores"]
     if found["test_audio"] != wanted["test_audio"]:
         raise UserError(
-            f"{SEGMENTS} is not the test audio of {FOLDER / task / CARD}: "
-            + SEGMENTS_FIRST.format(task.replace("+", ", "))
+            f"{SEGMENTS} is not the test audio of {FOLDER / name / CARD}: "
+            + SEGMENTS_FIRST.format(", ".join(setting.sources))
         )
     for metric in METRICS:
         for source, value in wanted[metric].items():
             again = found[metric][source]
-            print(f"{task} {metric} {source}: card {value:.3f} dB, measured {again:.3f} dB")
+            print(f"{name} {metric} {source}: card {value:.3f} dB, measured {again:.3f} dB")
             if abs(again - value) > TOLERANCE_DB:
                 raise UserError(
-                    f"{task}: {metric} of {source} is {again:.3f} dB, its card says {value:.3f} dB"
+                    f"{name}: {metric} of {source} is {again:.3f} dB, its card says {value:.3f} dB"
                 )
 
 
@@ -106,10 +110,15 @@ def named_by_sound(weights: Path, folder: Path = SEGMENTS) -> list[str] | None:
     return name_components(setting.sources, components.numpy() ** (1 / model.power))
 
 
-def ship(trained: Path = TRAINED, prior: Path = PRIOR, folder: Path = FOLDER) -> Path:
-    """Put trained weights among the shipped ones, with a card that says how well they separate, and their prior."""
+def ship(variant: str | None = None) -> Path:
+    """Put trained weights among the shipped ones, with a card that says how well they separate, and their prior.
+
+    Of a variant's weights, which have no prior, the folder is one in the variant's own.
+    """
+    trained, prior = MODELS / (variant or "decomposition"), MODELS / "prior"
     _, setting, card = load_decomposition(trained)
-    load_prior(prior, card["sha256"])
+    if not variant:
+        load_prior(prior, card["sha256"])
     task = "+".join(setting.sources)
     card = card | {
         "components": named_by_sound(trained),
@@ -119,14 +128,16 @@ def ship(trained: Path = TRAINED, prior: Path = PRIOR, folder: Path = FOLDER) ->
         "label_free": {name: card["last"][name] for name in ("validation_loss", "remix_consistency_db")},
         "scores": measure(trained),
     }
-    with replacing(folder / task) as temporary:
+    target = FOLDER / (variant or "") / task
+    with replacing(target) as temporary:
         temporary.mkdir()
         shutil.copy(trained / WEIGHTS, temporary / WEIGHTS)
         write_json(temporary / CARD, card)
-        (temporary / prior.name).mkdir()
-        for name in (WEIGHTS, CARD):
-            shutil.copy(prior / name, temporary / prior.name / name)
-    return folder / task
+        if not variant:
+            (temporary / prior.name).mkdir()
+            for name in (WEIGHTS, CARD):
+                shutil.copy(prior / name, temporary / prior.name / name)
+    return target
 
 
 @command
@@ -134,19 +145,24 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.weights", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="tasks and their cards' scores")
-    commands.add_parser("ship", help=f"put {TRAINED} and {PRIOR} among the shipped weights")
+    shipping = commands.add_parser(
+        "ship", help="put models/decomposition and models/prior among the shipped weights"
+    )
+    shipping.add_argument("variant", nargs="?", help="put models/VARIANT there instead")
     checking = commands.add_parser("verify", help="measure again and compare with the card")
     checking.add_argument(
         "task", nargs="?", default=load_params().task if Path("params.yaml").is_file() else None
     )
     chosen = parser.parse_args(arguments)
     if chosen.command == "ship":
-        print(ship())
+        print(ship(chosen.variant))
     elif chosen.command == "list":
-        for task in tasks():
-            print(task, read_json(FOLDER / task / CARD)["scores"]["si_sdr"])
-    elif chosen.task not in tasks():
-        raise UserError(f"no weights are shipped for {chosen.task}: there are some for {', '.join(tasks())}")
+        for name in shipped():
+            print(name, read_json(FOLDER / name / CARD)["scores"]["si_sdr"])
+    elif chosen.task not in shipped():
+        raise UserError(
+            f"no weights are shipped for {chosen.task}: there are some for {', '.join(shipped())}"
+        )
     else:
         verify(chosen.task)
 

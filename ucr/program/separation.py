@@ -56,7 +56,7 @@ def separate(
         A name that `ucr baselines` lists, or the path of a file with a method of your own. By default
         `ucr_pretrained`, or the one that `weights` are of.
     weights
-        A folder with trained weights, for methods whose weights don't ship.
+        A folder with trained weights, for methods whose weights don't ship, or others than those that do.
     adapt
         Train the weights further on the song itself first (see `ucr.train`), in at most twice its length on two cores.
     steps
@@ -126,7 +126,7 @@ def unpack(song: str | Path, out: str | Path) -> dict[str, Path]:
     open_audio(path).file.close()
     streams = own_stems(path)
     if not streams:
-        raise UserError(f"{path} holds no stems of its own: name per stem file, such as song.stem.mp4")
+        raise UserError(f"{path} holds no stems of its own: name a stem file, such as song.stem.mp4")
     paths = {name: Path(out) / path.stem / f"{name}.wav" for name in streams}
     for name, stream in streams.items():
         write_audio(paths[name], *read_audio(path, stream=stream))
@@ -186,6 +186,8 @@ def load_separator(
         if weights:
             raise UserError(f"{method} has weights of its own: choose the method ucr for those in {weights}")
         weights = shipped(task or TASK)
+    elif meta.shipped and weights is None:
+        weights = shipped(task or TASK, meta.shipped)
     if not learned:
         sources, sample_rate = sources_of(task or TASK), SAMPLE_RATE
     elif weights is None:

@@ -17,11 +17,14 @@ from ucr.weights import FOLDER, tasks, weights_of
 TASK = "drums+bass"
 
 
-def shipped(task: str) -> Path:
-    """The folder of the weights that ship for a task, its sources in any order; a `UserError` if there are none."""
-    if found := weights_of(task, FOLDER):
+def shipped(task: str, of: str = "") -> Path:
+    """The folder of the weights that ship for a task, its sources in any order; a `UserError` if there are none.
+
+    `of` is the folder of `ucr/weights` that holds those of a further method.
+    """
+    if found := weights_of(task, FOLDER / of):
         return found
-    raise UserError(f"no weights ship for {task}: choose from {', '.join(tasks(FOLDER))}")
+    raise UserError(f"no weights ship for {task}: choose from {', '.join(tasks(FOLDER / of))}")
 
 
 def weights_folder(weights: str | Path) -> Path:

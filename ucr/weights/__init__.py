@@ -1,4 +1,4 @@
-"""Weights that ship with the project: a folder per task, and one of the codec `encodec_mini`.
+"""Weights that ship with the project: a folder per task, those of `ucr_composed` in `composed/`, and the codec's.
 
 Each has a `model.safetensors` and its `card.json`.
 """

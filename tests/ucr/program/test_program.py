@@ -82,6 +82,22 @@ def test_every_method_with_shipped_weights_finds_them(tmp_path, song, task):
     assert np.abs(read(plain["drums"])[0] - read(adapted["drums"])[0]).max() > 1e-3
 
 
+def test_a_trained_method_takes_weights_that_ship_for_it_unless_told_of_others(
+    tmp_path, song, monkeypatch, capsys
+):
+    ours = shipped.FOLDER / "drums+bass"
+    shutil.copytree(ours, tmp_path / "composed" / "drums+bass")
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    arguments = ["separate", song, "--method", "ucr_composed"]
+    assert run(*arguments, "-o", tmp_path / "shipped") == 0
+    assert run(*arguments, "-o", tmp_path / "named", "--weights", ours) == 0
+    for name in ("drums", "bass"):
+        found, wanted = (read(tmp_path / how / "song" / f"{name}.wav")[0] for how in ("shipped", "named"))
+        np.testing.assert_array_equal(found, wanted)
+    assert run(*arguments, "-o", tmp_path, "--task", "bass+piano") == 1
+    assert "no weights ship for bass+piano: choose from drums+bass" in capsys.readouterr().err
+
+
 def test_stems_are_called_what_the_card_calls_the_components(with_prior, song, tmp_path):
     card = with_prior / "card.json"
     card.write_text(card.read_text().replace('"components"', '"no_components"', 1))
