@@ -1,4 +1,4 @@
-"""UCR without a cue: components become sources because their latents differ in rate and width."""
+"""UCR without a cue: components become sources because their latents differ in rate and width; then self-training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ META = Meta(
     name="ucr_composed",
     kind="unsupervised",
     paper=PAPER,
-    summary="`ucr` by composition alone, of a fast and narrow and a slow and wide latent: no grouping guides it.",
+    summary="`ucr` guided by no grouping, but by composition alone of a fast and narrow and a slow and wide latent.",
     weights="trained",
     shipped="composed",
     steps=True,

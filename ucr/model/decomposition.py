@@ -311,8 +311,8 @@ def dependence(magnitudes: Tensor) -> Tensor:
     Returns
     -------
     float32[]
-        The mean over items and pairs of components: 0 where no band of one goes with any of another's, 1 where all
-        bands of all components share one course.
+        The mean over items and pairs of components: 0 where no band of one goes with any of another's, or one of the
+        two is silent, 1 where all bands of all components share one course.
     """
     energies = magnitudes.square()
     levels = energies.mean(dim=3)
