@@ -219,6 +219,7 @@ class DecompositionModel(nn.Module):
         noise: Tensor,
         alpha: Tensor,
         labels: Tensor | None = None,
+        *,
         independence: float = 0.0,
     ) -> Tensor:
         """Mean squared error of the composed prediction.

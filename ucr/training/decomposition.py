@@ -182,7 +182,9 @@ def self_train(
         elif own.decomposition.guided and labels is None:
             labels = pseudo_labels(own, training, model.power)
         preparation += time.monotonic() - began
-        jobs.append(make_job(model, own_setting, training, validation, labels, params.seed, iteration, guidance))
+        jobs.append(
+            make_job(model, own_setting, training, validation, labels, params.seed, iteration, guidance)
+        )
         fit_threads(model)
         history += later(train(jobs[-1], device), history)
     return jobs, history, round(preparation, 1)

@@ -238,7 +238,7 @@ def test_a_stem_file_s_own_stems_are_offered_for_scoring(tmp_path, capsys):
 
 def test_a_song_without_stems_of_its_own_says_so(tmp_path, song, capsys):
     assert run("unpack", song, "-o", tmp_path / "references") == 1
-    assert "song.wav holds no stems of its own: name per stem file" in capsys.readouterr().err
+    assert "song.wav holds no stems of its own: name a stem file" in capsys.readouterr().err
 
 
 def test_what_is_no_audio_at_all(tmp_path, capsys):
