@@ -44,7 +44,7 @@ SOUNDS: dict[str, Callable[[Sound, float], Sound]] = {
 
 def libsndfile(kind: str, subtype: str, rate: int = RATE) -> Callable[[Sound, float], bytes]:
     def encode(sound: Sound, share: float) -> bytes:
-        if kind in ("OGG", "MP3"):  # whose encoders may end the process where a sample is no number
+        if subtype not in ("FLOAT", "DOUBLE"):  # encoders may end the process where a sample is no number
             sound = np.clip(np.nan_to_num(sound), -1, 1)
         target = io.BytesIO()
         soundfile.write(target, sound, rate, format=kind, subtype=subtype)
