@@ -21,7 +21,8 @@ Sound = np.ndarray  # float64[n_samples, channels]
 
 def with_sample(sound: Sound, share: float, value: float) -> Sound:
     sound = sound.copy()
-    sound[int(share * (len(sound) - 1))] = value
+    place = int(share * len(sound))
+    sound[place : place + 1] = value
     return sound
 
 
@@ -82,8 +83,9 @@ def header(sound: Sound, share: float, sizes: tuple[int, int]) -> bytes:
 
 def without_length(sound: Sound, share: float) -> bytes:
     data = bytearray(libsndfile("FLAC", "PCM_16")(sound, share))
-    data[21] &= 0xF0
-    data[22:26] = bytes(4)
+    if data:
+        data[21] &= 0xF0
+        data[22:26] = bytes(4)
     return bytes(data)
 
 
