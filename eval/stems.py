@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from eval.stretches import Piece
-from ucr.foundation.audio import BLOCK, UNKNOWN, cut_short, open_audio
+from ucr.foundation.audio import BLOCK, UNKNOWN, cut_short, open_audio, write_blocks
 from ucr.foundation.errors import UserError
 
 EXACT = {"WAV", "WAVEX", "RF64", "FLAC"}  # libsndfile's formats of which any part can be read alone
@@ -106,13 +106,9 @@ def _whole_at(path: Path, time: int) -> Path:
     opened = open_audio(path)
     if opened.cut:
         raise UserError(f"{cut_short(path, opened)}: get it whole")
-    with (
-        opened.file as file,
-        NamedTemporaryFile(suffix=".wav", dir=_copies().name, delete=False) as copy,
-        soundfile.SoundFile(copy.name, "w", file.samplerate, file.channels, "FLOAT", format="RF64") as target,
-    ):
-        while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
-            target.write(block)
+    with opened.file as file, NamedTemporaryFile(suffix=".wav", dir=_copies().name, delete=False) as copy:
+        blocks = file.blocks(BLOCK, frames=opened.n_samples, dtype="float32", always_2d=True)
+        write_blocks(Path(copy.name), file.samplerate, file.channels, blocks)
     return Path(copy.name)
 
 

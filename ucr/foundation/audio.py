@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -190,19 +190,38 @@ def _decoded(path: Path, number: int) -> Opened | None:
         if not rate or not channels:
             return None
         announced = _duration(container, stream, rate)
-        written = 0
-        with soundfile.SoundFile(copy.name, "w", rate, channels, "FLOAT", format="RF64") as file:
-            for block in _blocks(container, stream):
-                over = written + block.shape[1] - announced
-                if announced and 0 < over < PADDING * rate:  # the last packet's padding
-                    block = block[:, : max(block.shape[1] - over, 0)]
-                file.write(block.T)
-                written += block.shape[1]
-        if Path(copy.name).stat().st_size < 4 * written * channels:  # libsndfile may pass over a full disk
-            raise UserError(
-                f"{copy.name} can't be written: free space on its disk, or set TMPDIR to another folder"
-            )
+        blocks = _trimmed(_blocks(container, stream), announced, round(PADDING * rate))
+        written = write_blocks(Path(copy.name), rate, channels, blocks)
         return Opened(Forward(copy.name), written, announced or written) if written else None
+
+
+def write_blocks(path: Path, sample_rate: int, channels: int, blocks: Iterable[np.ndarray]) -> int:
+    """Write float32[any length, channels] after each other as RF64; returns how many samples.
+
+    Raises
+    ------
+    UserError
+        If the disk is full, which libsndfile may pass over.
+    """
+    written = 0
+    with soundfile.SoundFile(path, "w", sample_rate, channels, "FLOAT", format="RF64") as file:
+        for block in blocks:
+            file.write(block)
+            written += len(block)
+    if path.stat().st_size < 4 * written * channels:
+        raise UserError(f"{path} can't be written: free space on its disk, or set TMPDIR to another folder")
+    return written
+
+
+def _trimmed(blocks: Iterable[np.ndarray], announced: int, padding: int) -> Iterator[np.ndarray]:
+    """The blocks without what the last packet pads them by beyond the samples that are announced, 0 if none are."""
+    kept = 0
+    for block in blocks:
+        over = kept + len(block) - announced
+        if announced and 0 < over < padding:
+            block = block[: max(len(block) - over, 0)]
+        kept += len(block)
+        yield block
 
 
 def _duration(container: av.container.InputContainer, stream: av.AudioStream, rate: int) -> int:
@@ -218,7 +237,7 @@ def _duration(container: av.container.InputContainer, stream: av.AudioStream, ra
 
 
 def _blocks(container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[np.ndarray]:
-    """float32[channels, any length]."""
+    """float32[any length, channels]."""
     import av
 
     resampler = av.AudioResampler(
@@ -227,7 +246,7 @@ def _blocks(container: av.container.InputContainer, stream: av.AudioStream) -> I
     try:
         for frame in container.decode(stream):
             for block in resampler.resample(frame):
-                yield block.to_ndarray()
+                yield block.to_ndarray().T
     except av.InvalidDataError:  # where a file is cut
         return
 
