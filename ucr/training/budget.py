@@ -63,7 +63,8 @@ def learn(
 ) -> Learnt:
     """Train a model as its stage does (`ucr.training.decomposition`), in about so many seconds, pseudo-labels included.
 
-    Where there are more mixtures than a third of the time can label, songs are left out at random. What is left
+    One round, the first (`DecompositionParams.of_round`): no model's own estimates guide another's. Where there are
+    more mixtures than a third of the time can label, songs are left out at random. What is left
     of it is turned into a number of steps once, by a trial, so that a killed training goes on as it began.
 
     Parameters
@@ -86,7 +87,7 @@ def learn(
     device, plan = default_device(), work / "plan.json"
     began = time.monotonic()
     untrained = setting.build()
-    power, params = untrained.power, untrained.params
+    power, params = untrained.power, untrained.params.of_round(0)
     labels: Labels | None = None
     if params.guided:
         allowed = 0.0 if plan.is_file() else seconds * LABELS_SHARE
@@ -94,9 +95,8 @@ def learn(
     preparation = time.monotonic() - began
 
     def make(optim: dict) -> tuple[Job, Setting]:
-        changed = setting.model_copy(
-            update={"params": merge(setting.params, {"rounds": 1, "optim": optim | {"batch": BATCH}})}
-        )
+        values = merge(params.model_dump(), {"optim": optim | {"batch": BATCH}})
+        changed = setting.model_copy(update={"params": values | {"rounds": 1}})
         torch.manual_seed(seed)
         model = changed.build()
         if start is not None:

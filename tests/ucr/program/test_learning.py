@@ -18,7 +18,8 @@ from tests.helpers import PARAMS, ROOT
 from tests.ucr.program.helpers import make_song
 from tests.ucr.program.test_program import read, run
 from ucr.codecs.mel import MelCodec
-from ucr.foundation.params import load_params
+from ucr.foundation.params import DecompositionParams, load_params
+from ucr.model.decomposition import load_decomposition
 from ucr.program import learning, shipped
 from ucr.program.songs import find_songs, read_songs
 from ucr.training import budget, decomposition, labels
@@ -82,6 +83,16 @@ def test_a_training_from_weights_begins_with_them(tiny, songs, tmp_path):
     assert after["after"]["validation_loss"] < after["before"]["validation_loss"]
     other = ucr.train(songs, tmp_path / "other", minutes=0.001, seed=1)
     assert ucr.info(other)["label_free"]["before"] != before["before"]
+
+
+def test_weights_that_no_grouping_taught_go_on_without_one(tiny, songs, tmp_path):
+    params = load_params(PARAMS)
+    values = params.decomposition.model_dump() | {"rounds": 2, "first": {"guided": 0.0}}
+    composed = params.model_copy(update={"decomposition": DecompositionParams.model_validate(values)})
+    tiny_decomposition(tmp_path / "composed", composed)
+    out = ucr.train(songs, tmp_path / "out", minutes=0.001, start=tmp_path / "composed")
+    assert ucr.info(out)["labelled_segments"] == 0
+    assert load_decomposition(out)[0].params.guided == 0
 
 
 def test_any_number_of_sources_is_learnt(tiny, songs, tmp_path):
