@@ -4,7 +4,7 @@
 
 Each setting is two latents, WIDTH/POOL+WIDTH/POOL: so many values, each the mean of so many frames; after it may stand
 further differences of `decomposition`, KEY=VALUE or KEY.KEY=VALUE, the values in YAML. What stands after a `>`, such as
-`> rounds=2`, are those of a self-training that follows, by the model of `params.yaml`. A run trains on the
+`> rounds=2`, are those of a self-training that follows: with the latents of `params.yaml`, which don't differ. A run trains on the
 mixtures of `segments/` as `benchmarks.ablation` does, without grouping, remix or pseudo-label, and is measured on the
 validation split: by what needs no labels, and by SI-SDR and SI-SIR against the true sources, which choose nothing. Runs
 that the table has are not repeated. At the end: Spearman's rank correlation of each label-free figure with the mean
@@ -89,7 +89,7 @@ def changes(setting: str) -> dict:
     first = merge(COMMON | {"encoder": encoder}, _nested(further))
     if not afterwards:
         return {"decomposition": first}
-    return {"decomposition": {"first": first, **_nested(afterwards.split())}}
+    return {"decomposition": {"first": first, "denoiser": COMMON["denoiser"], **_nested(afterwards.split())}}
 
 
 def _nested(assignments: list[str]) -> dict:
