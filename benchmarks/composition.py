@@ -2,10 +2,10 @@
 
     python -m benchmarks.composition [--seeds 0] [--settings 1/1+8/8 "1/1+8/8 independence=0.1" ...]
 
-Each setting is two latents, WIDTH/POOL+WIDTH/POOL: so many values, each the mean of so many frames; after it may stand
+Each setting is two latents, WIDTH/POOL+WIDTH/POOL: so many values, each the mean of so many frames. After it may stand
 further differences of `decomposition`, KEY=VALUE or KEY.KEY=VALUE, the values in YAML. What stands after a `>`, such as
-`> rounds=2`, are those of a self-training that follows: with the latents of `params.yaml`, which don't differ. A run trains on the
-mixtures of `segments/` as `benchmarks.ablation` does, without grouping, remix or pseudo-label, and is measured on the
+`> rounds=2`, are those of a self-training that follows: with the latents of `params.yaml`, which don't differ. A run
+trains on the mixtures of `segments/` as `benchmarks.ablation` does, without any grouping, and is measured on the
 validation split: by what needs no labels, and by SI-SDR and SI-SIR against the true sources, which choose nothing. Runs
 that the table has are not repeated. At the end: Spearman's rank correlation of each label-free figure with the mean
 SI-SDR over settings, and the figure docs/composition.svg.
