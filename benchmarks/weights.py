@@ -122,7 +122,7 @@ def ship(variant: str | None = None) -> Path:
     task = "+".join(setting.sources)
     card = card | {
         "components": named_by_sound(trained),
-        "params_file": f"params/weights/{task}.yaml",
+        "params_file": f"params/weights/{variant or task}.yaml",
         "code": code_version(),
         "hours": round(card["last"]["seconds"] / 3600, 3),
         "label_free": {name: card["last"][name] for name in ("validation_loss", "remix_consistency_db")},

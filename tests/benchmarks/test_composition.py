@@ -38,9 +38,10 @@ def test_disjoint_components_overlap_nowhere_and_the_smaller_has_its_share():
 @pytest.mark.parametrize("setting", composition.SETTINGS)
 def test_every_setting_makes_parameters(setting):
     params = check_params(merge(read_yaml(PARAMS), composition.changes(setting)))
-    pairs = params.decomposition.encoder.latents(2)
-    assert "+".join(f"{width}/{pool}" for width, pool in pairs) == setting
-    assert params.decomposition.guided == 0
+    first = params.decomposition.of_round(0)
+    pairs = first.encoder.latents(2)
+    assert "+".join(f"{width}/{pool}" for width, pool in pairs) == setting.split()[0]
+    assert first.guided == 0
 
 
 def test_a_setting_says_what_differs_in_both_rounds():
