@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ MOST_MB = 40
 
 def test_the_shipped_weights_load_and_say_where_they_come_from():
     assert "drums+bass" in tasks()
-    for task in tasks():
-        _, setting, card = load_decomposition(FOLDER / task)
-        assert "+".join(setting.sources) == task
+    assert set(program.shipped()) >= set(tasks())
+    for name in program.shipped():
+        _, setting, card = load_decomposition(FOLDER / name)
+        assert "+".join(setting.sources) == Path(name).name
         assert {"params_file", "code", "hours", "device", "label_free", "scores", "license", "sha256"} <= set(
             card
         )
@@ -60,3 +62,16 @@ def test_changed_weights_are_refused(tmp_path, monkeypatch, capsys):
         program.main(["verify", "drums+bass"])
     assert ended.value.code == 1
     assert "is not the file that" in capsys.readouterr().err
+
+
+def test_a_variant_s_weights_ship_in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(program, "FOLDER", tmp_path / "weights")
+    monkeypatch.setattr(program, "measure", lambda weights: {"si_sdr": {"drums": 1.0, "bass": 2.0}})
+    monkeypatch.setattr(program, "named_by_sound", lambda weights: ["drums", "bass"])
+    shutil.copytree(FOLDER / "drums+bass", "models/composed", ignore=shutil.ignore_patterns("prior"))
+    assert program.ship("composed") == tmp_path / "weights" / "composed" / "drums+bass"
+    assert program.shipped() == ["composed/drums+bass"]
+    _, _, card = load_decomposition(tmp_path / "weights" / "composed" / "drums+bass")
+    assert card["params_file"] == "params/weights/composed.yaml"
+    assert card["scores"]["si_sdr"] == {"drums": 1.0, "bass": 2.0}
