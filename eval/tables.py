@@ -139,13 +139,15 @@ def headline(separation: pd.DataFrame) -> dict[str, dict[str, dict[str, float | 
     return result
 
 
-def data_table(index: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
+def data_table(index: pd.DataFrame, skipped: pd.DataFrame, notes: pd.DataFrame | None = None) -> pd.DataFrame:
     """What became of the tracks and segments of each split, counted by reason.
 
     Parameters
     ----------
     index, skipped
         The segment store's `index.csv` and `skipped.csv`; a skipped row without a segment is a track.
+    notes
+        Its `notes.csv`, if there is one: what is odd about tracks.
     """
     kept = pd.concat(
         [
@@ -155,11 +157,15 @@ def data_table(index: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
     ).assign(reason="used")
     whole = skipped["segment"].isna() | (skipped["segment"].astype(str) == "")
     left = skipped.assign(item=np.where(whole, "track", "segment"))
+    if notes is not None:
+        left = pd.concat(
+            [left, notes.drop_duplicates(["split", "track", "reason"]).assign(item="track with a note")]
+        )
     left = left.groupby(["split", "item", "reason"]).size().rename("count").reset_index()
     table = pd.concat([kept, left])[["split", "item", "reason", "count"]]
     orders = {
         "split": ["train", "validation", "test"],
-        "item": ["track", "segment"],
+        "item": ["track", "segment", "track with a note"],
         "reason": ["used", *sorted(left["reason"].unique())],
     }
     for name, order in orders.items():

@@ -10,11 +10,13 @@ from collections import Counter
 from pathlib import Path
 
 from pipelines import run_stage
-from ucr.data.slakh.dataset import fingerprint_folder, make_midi, make_slakh_mini, users_folder
-from ucr.data.slakh.read import find_tracks
+from ucr.data.sets import find
+from ucr.data.slakh.dataset import make_midi, make_slakh_mini
 from ucr.data.slakh.song import SPLITS
+from ucr.data.tracks import users_folder
 from ucr.foundation.errors import command
 from ucr.foundation.files import write_json
+from ucr.foundation.hashes import scan_hash
 from ucr.foundation.params import load_params
 
 FOLDER = Path("data")
@@ -25,17 +27,24 @@ def main() -> None:
     params = load_params()
     data = params.data
     (FOLDER / "dataset.json").unlink(missing_ok=True)
-    if data.name == "slakh2100":
-        root = users_folder(data)
-        described = {"fingerprint": fingerprint_folder(root)}
+    if data.name in ("slakh2100", "stems"):
+        root = users_folder(data.path)
+        tracks = find(data.name, root)
+        described = {
+            "fingerprint": scan_hash(root, times=False),
+            "scan": scan_hash(root),
+            "files": {f"{track.split}/{track.name}": str(track.folder.relative_to(root)) for track in tracks},
+            "stems": data.stems,
+        }
     else:
         root = FOLDER / data.name
         shutil.rmtree(root, ignore_errors=True)
         described = make_midi(data, root) if data.name == "midi" else make_slakh_mini(data, params.seed, root)
-    counts = Counter(track.split for track in find_tracks(root))
-    tracks = {split: counts[split] for split in SPLITS}
-    write_json(FOLDER / "dataset.json", {"name": data.name, "root": str(root), "tracks": tracks, **described})
-    print(f"{FOLDER / 'dataset.json'}: {data.name}, tracks: {tracks}")
+        tracks = find(data.name, root)
+    counts = Counter(track.split for track in tracks)
+    described |= {"name": data.name, "root": str(root), "tracks": {split: counts[split] for split in SPLITS}}
+    write_json(FOLDER / "dataset.json", described)
+    print(f"{FOLDER / 'dataset.json'}: {data.name}, tracks: {described['tracks']}")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from pydantic import Field
 from tqdm import tqdm
 
 from pipelines import run_stage
 from ucr.data.segments import Cut, SegmentWriter, cut_track
-from ucr.data.slakh.read import Track, find_tracks
+from ucr.data.sets import find, reader
+from ucr.data.tracks import Reader, Track
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_json
 from ucr.foundation.hashes import code_hash, short_hash
@@ -25,13 +27,24 @@ class _Dataset(Description):
     name: str
     root: str
     fingerprint: str
+    scan: str = ""
+    stems: dict[str, list[str]] = Field(default={})
 
 
-def _cut(track: Track, params: Params) -> tuple[Track, Cut]:
+def _cut(track: Track, params: Params, read: Reader) -> tuple[Track, Cut]:
     segments = params.segments
     return track, cut_track(
-        track, params.sources, segments.sample_rate, params.segment_samples, segments.min_rms
+        track, params.sources, segments.sample_rate, params.segment_samples, segments.min_rms, read
     )
+
+
+def said_of(track: Track, cut: Cut, dataset: str) -> list[str]:
+    """Sentences on what is odd about a track, and on why it is left out, but for a set where that is common."""
+    skipped = [row for row in cut.skipped if not row["segment"] and dataset not in ("slakh2100", "midi")]
+    return [
+        *(note.sentence for note in cut.notes),
+        *(f"{track.folder} is left out: {row['reason']}: {row['detail']}" for row in skipped),
+    ]
 
 
 @command
@@ -47,17 +60,18 @@ def main() -> None:
         "dataset": dataset.name,
         "dataset_fingerprint": dataset.fingerprint,
     }
-    key = short_hash([meta, code_hash()])
-    tracks = find_tracks(Path(dataset.root).resolve())
+    key = short_hash([meta, dataset.scan, dataset.stems, code_hash()])
+    tracks = find(dataset.name, Path(dataset.root).resolve())
+    read = reader(dataset.name, dataset.stems)
     writer = SegmentWriter(WORK / f"segments-{key}")
     waiting = [track for track in tracks if (track.split, track.name) not in writer.done]
     try:
         with tqdm(
             total=len(tracks), initial=len(tracks) - len(waiting), desc="segments", unit="track"
         ) as bar:
-            for track, cut in in_workers(_cut, [(track, params) for track in waiting], "threading"):
-                for warning in cut.warnings:
-                    bar.write(f"warning: {warning}", file=sys.stderr)
+            for track, cut in in_workers(_cut, [(track, params, read) for track in waiting], "threading"):
+                for sentence in said_of(track, cut, dataset.name):
+                    bar.write(f"warning: {sentence}", file=sys.stderr)
                 writer.add(track, cut)
                 bar.update()
         meta = writer.finish(FOLDER, meta)

@@ -56,6 +56,8 @@ def make(params: Params) -> list[Path]:
     remedy = "run `dvc repro segments`"
     index = read_table(SEGMENTS / "index.csv", ["split", "track"], [], remedy)
     skipped = read_table(SEGMENTS / "skipped.csv", ["split", "segment", "reason"], [], remedy)
+    path = SEGMENTS / "notes.csv"  # if there is anything to note
+    notes = read_table(path, ["split", "track", "reason"], [], remedy) if path.is_file() else None
     remedy = "run `dvc repro score_generation`"
     embeddings = read_table(GENERATION / "embeddings.csv", EMBEDDING_COLUMNS, remedy=remedy)
     clips = read_table(GENERATION / "rows.csv", ROW_COLUMNS, remedy=remedy)
@@ -63,7 +65,7 @@ def make(params: Params) -> list[Path]:
         "separation": scores.separation,
         "comparisons": scores.comparisons,
         "tracks": scores.tracks,
-        "data": data_table(index, skipped),
+        "data": data_table(index, skipped, notes),
         "cost": cost_table(
             {
                 method: read_json(_existing(COSTS / f"{method}.json", f"cost@{method}"))

@@ -79,6 +79,7 @@ PLUMBING = [
         "ucr/codecs/without_torchaudio.py",
         "ucr/data/slakh/read.py",
         "ucr/data/slakh/song.py",
+        "ucr/data/tracks.py",
         "ucr/training/trainer.py",
     ),
     "eval/provenance.py",

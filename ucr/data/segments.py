@@ -1,7 +1,8 @@
 """The store of segments: equal cuts of every track's sources, the same for every method.
 
-A split is one LMDB file with a key a segment (`TrackNNNNN_i`) and int16[n_sources, n_samples] as its value;
-the mixture is the mean of the stored sources.
+A split is one LMDB file with a key a segment (`TrackNNNNN_i`) and int16[n_sources, n_samples] as its value, with full
+scale at 1. Where a source is louder, one more byte k ends the value, and full scale is 2**k. The mixture is the mean of
+the stored sources.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from ucr.data.slakh.read import Skip, Track, read_sources
+from ucr.data.slakh.read import read_sources
 from ucr.data.slakh.song import SPLITS
+from ucr.data.tracks import Note, Reader, Skip, Track
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_json, replacing, write_json
 from ucr.foundation.hashes import bytes_hash
@@ -178,9 +180,9 @@ class SegmentStore:
     def crop(self, i: int, sources: int | slice = slice(None), samples: slice = slice(None)) -> np.ndarray:
         """The named rows and samples of the i-th segment's sources, the only ones read: float32."""
         with reading(self._path):
-            stored = np.frombuffer(self._transaction.get(self.names[i].encode(), b""), np.int16)
-            stored = stored.reshape(len(self.sources), -1)
-        return stored[sources, samples].astype(np.float32) / FULL_SCALE
+            value = self._transaction.get(self.names[i].encode(), b"")
+            stored, full_scale = _stored(value, len(self.sources))
+        return stored[sources, samples].astype(np.float32) / (FULL_SCALE / full_scale)
 
     @staticmethod
     def track(name: str) -> str:
@@ -200,6 +202,20 @@ def _place(name: str) -> tuple[str, int]:
     return track_of(name), int(name.rsplit("_", 1)[1])
 
 
+def _value(audio: np.ndarray) -> bytes:
+    """What is stored of float[n_sources, n_samples]."""
+    exponent = max(0, int(np.ceil(np.log2(max(np.abs(audio).max(), 1)))))
+    pcm = np.clip(np.rint(audio * (FULL_SCALE / 2**exponent)), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    return pcm.tobytes() + (bytes([exponent]) if exponent else b"")
+
+
+def _stored(value: bytes | memoryview, n_sources: int) -> tuple[np.ndarray, int]:
+    """int16[n_sources, n_samples] of a stored value, and what its full scale stands for."""
+    exponent = value[-1] if len(value) % 2 else 0
+    pcm = np.frombuffer(value, np.int16, count=len(value) // 2)
+    return pcm.reshape(n_sources, -1), 2**exponent
+
+
 @dataclass(frozen=True)
 class Cut:
     """What one track gave.
@@ -207,38 +223,45 @@ class Cut:
     Attributes
     ----------
     audio
-        int16[n_sources, n_samples] of each segment kept, by name.
+        What is stored of each segment kept, by name.
     index
         A row of `index.csv` each.
     skipped
         A row of `skipped.csv` for the track, or for each segment left out.
-    warnings
-        Sentences about the track's files.
+    notes
+        What is odd about the track's files.
     """
 
-    audio: dict[str, np.ndarray]
+    audio: dict[str, bytes]
     index: list[dict]
     skipped: list[dict]
-    warnings: list[str]
+    notes: list[Note]
 
 
-def cut_track(track: Track, sources: list[str], sample_rate: int, n_samples: int, min_rms: float) -> Cut:
+def cut_track(
+    track: Track,
+    sources: list[str],
+    sample_rate: int,
+    n_samples: int,
+    min_rms: float,
+    read: Reader = read_sources,
+) -> Cut:
     """Cut a track into segments of `n_samples`, keeping those in which every source's RMS is at least `min_rms`."""
     where = {"split": track.split, "track": track.name}
     try:
-        audio, warnings = read_sources(track.folder, sources, sample_rate)
+        audio, notes = read(track.folder, sources, sample_rate)
     except Skip as skip:
         return Cut({}, [], [{**where, "segment": "", "reason": skip.reason, "detail": skip.detail}], [])
     n_segments = audio.shape[1] // n_samples
     if not n_segments:
         detail = f"{audio.shape[1] / sample_rate:.2f} s"
         skipped = [{**where, "segment": "", "reason": "shorter than a segment", "detail": detail}]
-        return Cut({}, [], skipped, warnings)
-    pcm = np.clip(np.rint(audio * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
-    cut = Cut({}, [], [], warnings)
+        return Cut({}, [], skipped, notes)
+    cut = Cut({}, [], [], notes)
     for i in range(n_segments):
-        name, piece = f"{track.name}_{i}", pcm[:, i * n_samples : (i + 1) * n_samples]
-        exact = piece.astype(np.float64) / FULL_SCALE
+        name, value = f"{track.name}_{i}", _value(audio[:, i * n_samples : (i + 1) * n_samples])
+        pcm, full_scale = _stored(value, len(sources))
+        exact = pcm.astype(np.float64) / (FULL_SCALE / full_scale)
         rms = dict(zip(sources, np.sqrt((exact**2).mean(axis=1)).tolist(), strict=True))
         quiet = [source for source in sources if rms[source] < min_rms]
         if quiet:
@@ -247,7 +270,7 @@ def cut_track(track: Track, sources: list[str], sample_rate: int, n_samples: int
                 {**where, "segment": name, "reason": "a source's RMS is too low", "detail": detail}
             )
             continue
-        cut.audio[name] = np.ascontiguousarray(piece)
+        cut.audio[name] = value
         cut.index.append(
             {
                 **where,
@@ -255,7 +278,7 @@ def cut_track(track: Track, sources: list[str], sample_rate: int, n_samples: int
                 "start_s": i * n_samples / sample_rate,
                 "rms_mixture": float(np.sqrt((exact.mean(axis=0) ** 2).mean())),
                 **{f"rms_{source}": value for source, value in rms.items()},
-                "digest": bytes_hash([piece.tobytes()]),
+                "digest": bytes_hash([value]),
             }
         )
     return cut
@@ -278,6 +301,7 @@ class SegmentWriter:
         self._paths = {split: self.work / f"{split}.lmdb" for split in SPLITS}
         self.index: list[dict] = []
         self.skipped: list[dict] = []
+        self.notes: list[dict] = []
         self.done: set[tuple[str, str]] = set()
         earlier = self._earlier()
         if not earlier:
@@ -318,12 +342,15 @@ class SegmentWriter:
         self.done.add((entry["split"], entry["track"]))
         self.index += entry["index"]
         self.skipped += entry["skipped"]
+        self.notes += entry["notes"]
 
     def add(self, track: Track, cut: Cut) -> None:
         """Store what a track gave: first its audio, then that it is done."""
         with self._writing():
-            put(self._envs[track.split], {name: audio.tobytes() for name, audio in cut.audio.items()})
-        self._note({"split": track.split, "track": track.name, "index": cut.index, "skipped": cut.skipped})
+            put(self._envs[track.split], cut.audio)
+        where = {"split": track.split, "track": track.name}
+        notes = [{**where, "reason": reason, "detail": detail} for reason, detail in cut.notes]
+        self._note({**where, "index": cut.index, "skipped": cut.skipped, "notes": notes})
 
     def finish(self, folder: str | Path, meta: dict) -> dict:
         """Put the whole store at `folder` and remove the unfinished one.
@@ -368,6 +395,9 @@ class SegmentWriter:
                 env.copy(str(temporary / f"{split}.lmdb"), compact=True)
             index.to_csv(temporary / "index.csv", index=False)
             skipped.to_csv(temporary / "skipped.csv", index=False)
+            if self.notes:
+                notes = pd.DataFrame(self.notes).sort_values(["split", "track", "reason", "detail"])
+                notes.to_csv(temporary / "notes.csv", index=False)
             write_json(temporary / "segments.json", meta)
         self.close()
         shutil.rmtree(self.work)

@@ -49,10 +49,13 @@ class DataParams(Section):
     `slakh_mini` is composed and rendered; `slakh2100` is the user's own folder in either published
     layout; `midi` is a folder of the user's MIDI files, rendered to the same layout. Songs sound by
     `soundfont` (null: pretty_midi's); those of `slakh_mini`'s training split by it and `train_soundfonts` in turn.
+    `stems` is the user's folder of multitracks (`ucr.data.stems`), where the mapping `stems` has the names of files by
+    source, if they are not called after it.
     """
 
-    name: Literal["slakh_mini", "slakh2100", "midi"]
+    name: Literal["slakh_mini", "slakh2100", "midi", "stems"]
     path: str | None
+    stems: dict[SourceName, list[str]] = Field(default={})
     tracks: TrackCounts
     seconds: SongSeconds
     soundfont: str | None

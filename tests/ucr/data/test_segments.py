@@ -67,7 +67,8 @@ def test_what_is_stored_is_what_was_cut(tracks, tmp_path):
     assert segment.sources.shape == (2, RATE)
     assert segment.sources.dtype == segment.mixture.dtype == np.float32
     np.testing.assert_array_equal(segment.mixture, segment.sources.mean(axis=0))
-    np.testing.assert_array_equal(segment.sources, cut(tracks[0]).audio["Track00001_2"] / np.float32(32768))
+    stored = np.frombuffer(cut(tracks[0]).audio["Track00001_2"], np.int16).reshape(2, RATE)
+    np.testing.assert_array_equal(segment.sources, stored / np.float32(32768))
     assert [each.name for each in store] == store.names
 
 
@@ -106,13 +107,27 @@ def test_short_and_incomplete_tracks_are_counted(tmp_path, make_track):
 @given(st.lists(st.floats(-0.3, 0.3), min_size=4, max_size=4), st.floats(0, 0.2))
 def test_every_source_of_a_kept_segment_is_loud_enough(levels, least):
     pieces = np.repeat(np.array(levels).reshape(2, 2), RATE, axis=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ucr.data.segments.read_sources", lambda *_: (pieces.astype(np.float32), []))
-        found = cut_track(Track("Track00001", "train", Path()), SOURCES, RATE, RATE, least)
+    track = Track("Track00001", "train", Path())
+    found = cut_track(track, SOURCES, RATE, RATE, least, lambda *_: (pieces.astype(np.float32), []))
     assert len(found.audio) + len(found.skipped) == 2
     for i, name in enumerate(["Track00001_0", "Track00001_1"]):
         rms = np.abs(np.rint(np.array(levels).reshape(2, 2)[:, i] * 32768)) / 32768
         assert (name in found.audio) == bool((rms >= least).all())
+
+
+@pytest.mark.parametrize("peak", [0.9, 1.0, 1.6, 2.0, 5.0])
+def test_what_is_over_full_scale_is_stored_as_it_sounds(tmp_path, peak):
+    time = np.arange(RATE) / RATE
+    loud = np.stack([peak * np.sin(2 * np.pi * 100 * time), 0.1 * np.sin(2 * np.pi * 300 * time)])
+    tracks = [Track(f"Track0000{i}", split, Path()) for i, split in enumerate(SPLITS)]
+    writer = SegmentWriter(tmp_path / "work")
+    for i, track in enumerate(tracks):
+        audio = loud.astype(np.float32) * (1 - i / 10)
+        writer.add(track, cut_track(track, SOURCES, RATE, RATE, 0.01, lambda *_, audio=audio: (audio, [])))
+    writer.finish(tmp_path / "segments", META)
+    segment = SegmentStore(tmp_path / "segments", "train")[0]
+    np.testing.assert_allclose(segment.sources, loud, atol=max(peak, 1) * 2**-15)
+    np.testing.assert_allclose(segment.mixture, loud.mean(axis=0), atol=max(peak, 1) * 2**-15)
 
 
 def test_the_order_of_arrival_does_not_matter(tracks, tmp_path):

@@ -1,4 +1,4 @@
-"""Making the data sets: composing and rendering `slakh_mini`, rendering the user's MIDI, naming the user's Slakh."""
+"""Making data sets: composing and rendering `slakh_mini`, and rendering the user's MIDI."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tqdm import tqdm
 from ucr.data.slakh.compose import compose
 from ucr.data.slakh.midi import find_midi, read_midi, split_of
 from ucr.data.slakh.patches import reserved_patches
-from ucr.data.slakh.read import find_tracks
 from ucr.data.slakh.render import SAMPLE_RATE, default_soundfont, render_song
 from ucr.data.slakh.song import SPLITS
 from ucr.data.slakh.soundfont import fix_soundfont
+from ucr.data.tracks import users_folder
 from ucr.foundation.errors import UserError
 from ucr.foundation.hashes import bytes_hash
 from ucr.foundation.params import DataParams
@@ -42,7 +42,7 @@ def make_slakh_mini(data: DataParams, seed: int, folder: Path) -> dict:
 
 def make_midi(data: DataParams, folder: Path) -> dict:
     """Render the user's MIDI files into `folder`; a file that can't be read is named in a warning and left out."""
-    home = users_folder(data)
+    home = users_folder(data.path)
     names = [path.relative_to(home).as_posix() for path in find_midi(home)]
     order = sorted((SPLITS.index(split_of(name)), name) for name in names)
     digests, files = [], {}
@@ -116,23 +116,3 @@ def _play(path: Path, folder: Path, soundfont: Path) -> tuple[str, str]:
     except Exception as error:  # whatever is odd about one song costs that song alone
         sentence = f"{type(error).__name__}: {error}"
     return "", sentence if path.name in sentence else f"{path} can't be rendered ({sentence})"
-
-
-def users_folder(data: DataParams) -> Path:
-    """The folder that `data.path` names."""
-    return Path(str(data.path)).expanduser().resolve()
-
-
-def fingerprint_folder(root: Path) -> str:
-    """SHA-256 over metadata and the names and sizes of stems: cheap on a set of a hundred gigabytes."""
-
-    def parts() -> Iterator[bytes]:
-        for track in find_tracks(root):
-            yield f"{track.split}/{track.name}\n".encode()
-            metadata = track.folder / "metadata.yaml"
-            if metadata.is_file():
-                yield metadata.read_bytes()
-            for path in sorted((track.folder / "stems").glob("*")):
-                yield f"{path.name} {path.stat().st_size}\n".encode()
-
-    return bytes_hash(parts())

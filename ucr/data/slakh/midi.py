@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 
 from ucr.data.slakh.patches import patch_for
 from ucr.data.slakh.song import INST_CLASSES, Note, Song, Stem
+from ucr.data.tracks import files_below
 from ucr.foundation.errors import UserError
 from ucr.foundation.hashes import bytes_hash
 
@@ -41,16 +41,7 @@ def find_midi(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise UserError(f"the folder of MIDI files {folder} does not exist: fix data.path")
-    paths, seen = [], set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        real = Path(place).resolve()
-        if real in seen:  # a link to a folder above
-            folders.clear()
-            continue
-        seen.add(real)
-        paths += [Path(place, name) for name in files if not name.startswith(".")]
-    paths = sorted(path for path in paths if path.suffix.lower() in ENDINGS and path.is_file())
+    paths = files_below(folder, ENDINGS)
     if not paths:
         raise UserError(f"{folder} holds no .mid file: point data.path at the folder that does")
     return paths

@@ -9,7 +9,6 @@ test, the others are train, so that a track never changes its split when others 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,32 +16,13 @@ import soxr
 import yaml
 
 from ucr.data.slakh.song import SPLITS
-from ucr.foundation.audio import one_channel
+from ucr.data.tracks import OTHER, Note, Skip, Track, check_alike, read_mono
 from ucr.foundation.errors import UserError
-from ucr.foundation.files import read_audio
 
 TRACK = re.compile(r"Track\d+")
 STEM = re.compile(r"[A-Za-z0-9_-]+")
 FORMATS = (".flac", ".wav")
 LAST_DIGIT = {"8": "validation", "9": "test", "0": "test"}
-NEAR_EMPTY = 1e-4  # peak amplitude, -80 dB
-
-
-@dataclass(frozen=True)
-class Track:
-    """A track's folder and its split."""
-
-    name: str
-    split: str
-    folder: Path
-
-
-class Skip(Exception):
-    """Why a track can't be used: a reason that is counted, and the detail."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
 
 
 def find_tracks(root: str | Path) -> list[Track]:
@@ -74,7 +54,7 @@ def _tracks(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if TRACK.fullmatch(path.name) and path.is_dir()]
 
 
-def stem_paths(folder: Path, source: str) -> list[Path]:
+def stem_paths(folder: Path, source: str, sources: list[str] | None = None) -> list[Path]:
     """Files of the stems of one class.
 
     Parameters
@@ -82,7 +62,7 @@ def stem_paths(folder: Path, source: str) -> list[Path]:
     folder
         A track's.
     source
-        A value of `inst_class`, in any case.
+        A value of `inst_class`, in any case; or `other`, all stems of no class of `sources`.
 
     Returns
     -------
@@ -98,10 +78,12 @@ def stem_paths(folder: Path, source: str) -> list[Path]:
         If the metadata can't be read, or the folder vanishes.
     """
     paths = []
+    classes = {each.lower() for each in sources or ()}
     for name, stem in _stems(folder / "metadata.yaml").items():
         if stem["inst_class"] is None:
             raise Skip("a stem has no class", f"stems.{name}.inst_class is null")
-        if stem["inst_class"].lower() != source.lower():
+        own = stem["inst_class"].lower()
+        if own in classes if source.lower() == OTHER else own != source.lower():
             continue
         path = next(
             (path for ending in FORMATS if (path := folder / "stems" / f"{name}{ending}").is_file()), None
@@ -140,7 +122,7 @@ def _stems(path: Path) -> dict[str, dict]:
     return stems
 
 
-def read_sources(folder: Path, sources: list[str], sample_rate: int) -> tuple[np.ndarray, list[str]]:
+def read_sources(folder: Path, sources: list[str], sample_rate: int) -> tuple[np.ndarray, list[Note]]:
     """Read the sources of a track: the mean of each class's stems, in mono, resampled by soxr.
 
     Parameters
@@ -148,15 +130,15 @@ def read_sources(folder: Path, sources: list[str], sample_rate: int) -> tuple[np
     folder
         A track's.
     sources
-        Classes, in the order wanted.
+        Classes, in the order wanted; `other` is the sum of all stems of none of them.
     sample_rate
         In Hz.
 
     Returns
     -------
     audio : float32[n_sources, n_samples]
-    warnings : list of str
-        A sentence for each stem file that is as good as empty, or whose channels cancel in their mean.
+    notes : list of Note
+        One for each stem file that is as good as empty, or whose channels cancel in their mean.
 
     Raises
     ------
@@ -165,30 +147,17 @@ def read_sources(folder: Path, sources: list[str], sample_rate: int) -> tuple[np
     UserError
         If the metadata or a file is damaged.
     """
-    paths = {source: stem_paths(folder, source) for source in sources}
-    warnings: list[str] = []
+    paths = {source: stem_paths(folder, source, sources) for source in sources}
+    notes: list[Note] = []
     means, lengths = [], {}
     for source in sources:
         stems = []
         for path in paths[source]:
-            channels, rate = read_audio(path)
-            audio, cancels = one_channel(channels)
-            if cancels:
-                warnings.append(
-                    f"{path}: the channels are opposite and cancel in their mean: the louder one is taken"
-                )
-            if np.abs(audio).max() < NEAR_EMPTY:
-                warnings.append(
-                    f"{path} is near-empty: every sample is below {NEAR_EMPTY:g} (a damaged download?)"
-                )
+            audio, rate = read_mono(path, notes)
             stems.append(audio)
             lengths[f"{path.name} ({source})"] = (len(audio), rate)
         if len({len(stem) for stem in stems}) == 1:
-            means.append(np.mean(stems, axis=0, dtype=np.float32))
-    if len(set(lengths.values())) > 1:
-        detail = ", ".join(
-            f"{name}: {n_samples} samples at {rate} Hz" for name, (n_samples, rate) in lengths.items()
-        )
-        differ = "length" if len({rate for _, rate in lengths.values()}) == 1 else "rate"
-        raise Skip(f"sources differ in {differ}", detail)
-    return np.stack([soxr.resample(mean, rate, sample_rate) for mean in means]), warnings
+            join = np.sum if source.lower() == OTHER else np.mean
+            means.append(join(stems, axis=0, dtype=np.float32))
+    check_alike(lengths)
+    return np.stack([soxr.resample(mean, rate, sample_rate) for mean in means]), notes

@@ -138,7 +138,7 @@ def test_a_stem_of_opposite_channels_is_no_damaged_download(tmp_path, make_track
     audio, warnings = read_sources(make_track(tmp_path / "Track00001", stems), SOURCES, 24000)
     np.testing.assert_allclose(audio[1], bass, atol=1 / 32768)
     assert len(warnings) == 1
-    assert "S01.flac: the channels are opposite and cancel in their mean" in warnings[0]
+    assert "S01.flac: the channels are opposite and cancel in their mean" in warnings[0].sentence
 
 
 def test_a_near_empty_stem_is_named_in_a_warning(tmp_path, make_track):
@@ -146,7 +146,7 @@ def test_a_near_empty_stem_is_named_in_a_warning(tmp_path, make_track):
     audio, warnings = read_sources(track, SOURCES, 24000)
     assert not audio[1].any()
     assert len(warnings) == 1
-    assert "S01.flac is near-empty" in warnings[0]
+    assert "S01.flac is near-empty" in warnings[0].sentence
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.9])
@@ -186,6 +186,19 @@ def test_damaged_metadata_is_refused_by_file_and_key(tmp_path, metadata, sentenc
     assert str(tmp_path / "metadata.yaml") in str(caught.value)
 
 
+def test_other_is_the_sum_of_the_stems_of_no_other_source(tmp_path, make_track):
+    parts = np.random.default_rng(0).uniform(-0.2, 0.2, (5, 24000))
+    classes = ["Drums", "Bass", "Guitar", "Guitar", "Piano"]
+    stems = {f"S{i:02d}": each for i, each in enumerate(zip(classes, parts, strict=True))}
+    track = make_track(tmp_path / "Track00001", stems | {"S09": ("Organ", None)})
+    audio, _ = read_sources(track, ["drums", "Other", "guitar"], 24000)
+    np.testing.assert_allclose(
+        audio, [parts[0], parts[1] + parts[4], (parts[2] + parts[3]) / 2], atol=3 * 2**-15
+    )
+    with pytest.raises(Skip, match="lacks a source"):
+        read_sources(track, ["drums", "bass", "guitar", "piano", "other"], 24000)
+
+
 def test_missing_metadata_is_named(tmp_path):
     with pytest.raises(UserError, match=r"metadata\.yaml does not exist"):
         stem_paths(tmp_path, "bass")
@@ -201,6 +214,6 @@ def test_a_real_track_in_both_layouts(layout, ending):
     audio, warnings = read_sources(track.folder, ["guitar", "bass"], 24000)
     assert audio.shape == (2, 48000)
     assert audio[0].any()
-    assert [Path(warning.split(" is ")[0]).name for warning in warnings] == [
+    assert [Path(warning.sentence.split(" is ")[0]).name for warning in warnings] == [
         f"S{i:02d}.{ending}" for i in (7, 8, 3)
     ]

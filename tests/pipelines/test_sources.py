@@ -1,0 +1,114 @@
+"""The stages `data` and `segments` on folders of the user's own music."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from eval.tables import data_table
+from pipelines import data, segments
+from ucr.data.segments import SegmentStore
+from ucr.foundation.files import read_json
+
+RATE = 24000
+
+
+def noise(seed: int, seconds: float, level: float = 0.1) -> np.ndarray:
+    return level * np.random.default_rng(seed).uniform(-1, 1, round(seconds * RATE))
+
+
+def write(folder: Path, **stems: np.ndarray) -> Path:
+    folder.mkdir(parents=True)
+    for name, audio in stems.items():
+        soundfile.write(str(folder / f"{name}.wav"), audio, RATE, subtype="FLOAT")
+    return folder
+
+
+@pytest.fixture
+def band(project) -> Path:
+    """Six songs of four stems, 2.5 s, without split folders."""
+    folder = project(data={"name": "stems", "path": "band"}, segments={"seconds": 1.0})
+    for song in range(6):
+        stems = {
+            name: noise(10 * song + i, 2.5) for i, name in enumerate(["drums", "bass", "guitar", "vocals"])
+        }
+        write(folder / "band" / f"Song {song}", **stems)
+    return folder / "band"
+
+
+def test_stems_become_segments(band, project):
+    project(
+        data={"name": "stems", "path": "band"}, segments={"seconds": 1.0}, sources=["drums", "bass", "other"]
+    )
+    data.main()
+    described = read_json("data/dataset.json")
+    assert described["tracks"] == {"train": 3, "validation": 1, "test": 2}
+    assert sorted(described["files"].values()) == [f"Song {i}" for i in range(6)]
+    segments.main()
+    store = SegmentStore("segments", "test")
+    assert len(store) == 4
+    track = band / described["files"][f"test/{store[0].track}"]
+    true = {path.stem: soundfile.read(str(path), frames=RATE)[0] for path in track.iterdir()}
+    expected = [true["drums"], true["bass"], true["guitar"] + true["vocals"]]
+    np.testing.assert_allclose(store[0].sources, expected, atol=2**-15)
+    np.testing.assert_allclose(store[0].mixture, sum(true.values()) / 3, atol=2**-15)
+
+
+def test_loud_stems_are_stored_as_they_sound(band):
+    for path in band.glob("*/bass.wav"):
+        soundfile.write(str(path), 16 * soundfile.read(str(path))[0], RATE, subtype="FLOAT")
+    data.main()
+    segments.main()
+    for split in ("train", "validation", "test"):
+        assert np.abs(SegmentStore("segments", split)[0].sources[1]).max() == pytest.approx(1.6, abs=0.01)
+    assert pd.read_csv("segments/index.csv")["rms_bass"].min() == pytest.approx(1.6 / 3**0.5, abs=0.02)
+
+
+def test_one_odd_track_costs_itself_and_is_counted(band, capsys):
+    for name in ("Lacks", "Short", "Damaged", "Twice", "Lengths"):
+        write(band / name, drums=noise(1, 1.5), bass=noise(2, 1.5))
+    (band / "Lacks/bass.wav").unlink()
+    soundfile.write(str(band / "Short/drums.wav"), noise(3, 0.5), RATE)
+    soundfile.write(str(band / "Short/bass.wav"), noise(4, 0.5), RATE)
+    (band / "Damaged/bass.wav").write_bytes(b"RIFF....WAVE")
+    soundfile.write(str(band / "Twice/Bass.flac"), noise(5, 1.5), RATE)
+    soundfile.write(str(band / "Lengths/bass.wav"), noise(6, 1.25), RATE)
+    write(band / "Mixed", drums=noise(7, 1.5), bass=noise(8, 1.5), mixture=noise(9, 1.5))
+    data.main()
+    capsys.readouterr()
+    segments.main()
+    said = [line for line in capsys.readouterr().err.splitlines() if "warning: " in line]
+    for words in (
+        "Lacks is left out: lacks a source: bass (it has drums.wav)",
+        "Short is left out: shorter than a segment: 0.50 s",
+        "Damaged is left out: a file can't be read: ",
+        "Twice is left out: two files are one stem: Bass.flac and bass.wav: remove one",
+        "Lengths is left out: sources differ in length: bass.wav: 30000 samples at 24000 Hz, drums.wav: 36000 samples",
+        "Mixed/mixture.wav is not the sum of its stems: what is left without them is at 4",
+    ):
+        assert sum(words in line for line in said) == 1, words
+    assert len(said) == 6
+    tables = [pd.read_csv(f"segments/{name}.csv", dtype="str", keep_default_na=False) for name in
+              ("index", "skipped", "notes")]  # fmt: skip
+    table = data_table(*tables)
+    counts = table.groupby(["item", "reason"])["count"].sum().to_dict()
+    assert counts["track", "used"] == 7
+    assert counts["track", "lacks a source"] == counts["track", "a file can't be read"] == 1
+    assert counts["track with a note", "its mixture is not the sum of its stems"] == 1
+
+
+def test_a_mapping_that_fits_no_track_ends_in_one_sentence(band, project, capsys):
+    project(
+        data={"name": "stems", "path": "band", "stems": {"bass": ["rhythm.ogg"]}}, segments={"seconds": 1.0}
+    )
+    data.main()
+    with pytest.raises(SystemExit):
+        segments.main()
+    assert (
+        "no segment of the train split of stems has drums and bass (lacks a source: 3)"
+        in capsys.readouterr().err
+    )
