@@ -20,7 +20,8 @@ import numpy as np
 import yaml
 
 from eval.scores import si_scores
-from ucr.data.segments import FULL_SCALE, SegmentStore, cut_track
+from ucr.data.cutting import cut_track
+from ucr.data.segments import SegmentStore, decoded
 from ucr.data.slakh.compose import compose
 from ucr.data.slakh.read import Track
 from ucr.data.slakh.render import default_soundfont, render_song
@@ -53,7 +54,7 @@ def short_songs(params: Params) -> np.ndarray:
         shutil.rmtree(CACHE, ignore_errors=True)
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, songs)
-    return np.load(path, allow_pickle=False).astype(np.float32) / FULL_SCALE
+    return np.load(path, allow_pickle=False)
 
 
 def _rendered(params: Params) -> np.ndarray:
@@ -67,7 +68,7 @@ def _rendered(params: Params) -> np.ndarray:
             song = compose(params.seed, "test", number, cut.seconds)
             render_song(song, track.folder, folder / "soundfont.sf2", cut.seconds)
             pieces = cut_track(track, params.sources, cut.sample_rate, params.segment_samples, cut.min_rms)
-            found += pieces.audio.values()
+            found += [decoded(value, len(params.sources)) for value in pieces.audio.values()]
             if len(found) >= SONGS:
                 return np.stack(found[:SONGS])
     raise UserError(

@@ -20,7 +20,7 @@ import pandas as pd
 from scipy import stats
 
 from eval.statistics import ALPHA, CONFIDENCE, mean_interval, median_interval, resampled_counts
-from eval.tables import LIMITS, OURS
+from eval.tables import LIMITS, OURS, of_first_set
 from ucr.foundation.errors import command
 from ucr.foundation.files import read_table, write_csv
 
@@ -219,7 +219,9 @@ def main() -> None:
         "--tables", type=Path, default=Path("reports/tables"), help="(default: reports/tables)"
     )
     folder = parser.parse_args().tables
-    tracks = _read(folder / "tracks.csv", ["method", "source", "track", *METRICS, MEDIAN_METRIC])
+    tracks = of_first_set(
+        _read(folder / "tracks.csv", ["method", "source", "track", *METRICS, MEDIAN_METRIC])
+    )
     about = _read(folder / "separation.csv", ["method", "kind"]).drop_duplicates("method")
     kinds = dict(zip(about["method"], about["kind"], strict=True))
     table, power = coverage_table(read_populations(tracks, kinds)), power_table(tracks, kinds)

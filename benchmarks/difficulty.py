@@ -19,7 +19,8 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from ucr.data.segments import FULL_SCALE, cut_track
+from ucr.data.cutting import cut_track
+from ucr.data.segments import decoded
 from ucr.data.slakh.read import Track, find_tracks
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_audio, read_json, replacing, write_csv
@@ -83,7 +84,7 @@ def measure_track(
     chosen = np.unique(np.linspace(0, len(pieces) - 1, min(each, len(pieces))).astype(int))
     rows = []
     for i in chosen:
-        sources = pieces[i].astype(np.float32) / FULL_SCALE
+        sources = decoded(pieces[i], len(names))
         rows += measure(sources, names, sample_rate, {"task": "+".join(names), "set": track.split})
     return rows
 

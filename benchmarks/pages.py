@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from eval.tables import of_first_set
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_table, replacing
 
@@ -32,7 +33,7 @@ def pages(folder: Path = ROOT, tables: Path = TABLES) -> dict[Path, str]:
     UserError
         If a page lacks the comments, or the headline's methods are not all in the run's tables.
     """
-    separation = read_table(tables / "separation.csv")
+    separation = of_first_set(read_table(tables / "separation.csv"))
     scores = separation[(separation["reference"] == "waveform") & (separation["unit"] == "segment")]
     if missing := sorted(set(HEADLINE) - set(scores["method"])):
         raise UserError(

@@ -31,8 +31,8 @@ examples:
   python -m eval score musdb/test/Song decoded_from_mp3/Song --align
 """
 COMPARE_HELP = """\
-Prints, for each method that both have, the means over tracks, the difference B less A with its 95 % interval,
-and * where Wilcoxon's signed-rank test, Holm corrected over all lines, finds p < 0.05. Results on different
+Prints, for each test set and method that both have, the means over tracks, the difference B less A with its 95 %
+interval, and * where Wilcoxon's signed-rank test, Holm corrected over all lines, finds p < 0.05. Results on different
 data, sources, sample rates or by different scoring rules are refused.
 
 examples:
@@ -99,6 +99,8 @@ def compare(arguments: argparse.Namespace) -> None:
     print(f"A: {first.name}, B: {second.name}; {arguments.reference} references, difference is B less A")
     _print(table.rename(columns={"significant": ""}))
     for side, other in ((first, second), (second, first)):
+        if only := [name for name in side.sets if name not in other.sets]:
+            print(f"test sets only in {side.name}: {', '.join(only)}")
         if only := [method for method in side.methods if method not in other.methods]:
             print(f"only in {side.name}: {', '.join(only)}")
 

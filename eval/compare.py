@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eval.provenance import check_comparable
+from eval.provenance import DATA, check_comparable
 from eval.statistics import ALPHA, holm, mean_interval, wilcoxon_p
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import parse_table, read_table
 from ucr.foundation.provenance import git
 
 TABLES = "reports/tables"
-KEYS = ["method", "reference", "source"]
+KEYS = ["set", "method", "reference", "source"]
 # The references themselves may differ, by a codec; the data that they come from may not.
-MUST_AGREE = ["data", "sources", "sample_rate", "protocol"]
+MUST_AGREE = ["sources", "sample_rate", "protocol"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class Side:
     name: str
     tracks: pd.DataFrame
     provenance: dict
+
+    @property
+    def sets(self) -> list[str]:
+        """Names of the test sets."""
+        return list(self.tracks["set"].unique())
 
     @property
     def methods(self) -> list[str]:
@@ -50,7 +55,7 @@ def read_side(place: str) -> Side:
     """
     tracks = _read(place, "tracks.csv", [*KEYS, "track"])
     provenance = _read(
-        place, "provenance.csv", ["method", "data", "sources", "sample_rate", "protocol_version"], numbers=[]
+        place, "provenance.csv", ["method", "sources", "sample_rate", "protocol_version"], numbers=[]
     )
     if provenance.empty:
         raise UserError(f"provenance.csv of {place} lacks rows: run `dvc repro tables`")
@@ -62,7 +67,7 @@ def read_side(place: str) -> Side:
 
 
 def compare(first: Side, second: Side, metrics: list[str], reference: str) -> pd.DataFrame:
-    """Differences of the methods that both sides have, over the tracks that both scored.
+    """Differences of the methods that both sides have, over the tracks that both scored, by test set.
 
     Parameters
     ----------
@@ -76,7 +81,7 @@ def compare(first: Side, second: Side, metrics: list[str], reference: str) -> pd
     Returns
     -------
     DataFrame
-        One row per method, source and metric: the means over tracks of `A` and `B`, `difference` (B less A)
+        One row per set, method, source and metric: the means over tracks of `A` and `B`, `difference` (B less A)
         with its 95 % interval, and p of Wilcoxon's signed-rank test, Holm corrected over all rows.
 
     Raises
@@ -84,8 +89,10 @@ def compare(first: Side, second: Side, metrics: list[str], reference: str) -> pd
     UserError
         If data, sources, rates or protocols differ, or no method is on both sides, or a metric is not.
     """
+    shared = [f"{DATA}{name}" for name in first.sets if name in second.sets]
     check_comparable(
-        {f"A ({first.name})": first.provenance, f"B ({second.name})": second.provenance}, MUST_AGREE
+        {f"A ({first.name})": first.provenance, f"B ({second.name})": second.provenance},
+        [*MUST_AGREE, *shared],
     )
     for side in (first, second):
         known = [str(name) for name in side.tracks if name not in ("task", *KEYS, "track")]
@@ -96,20 +103,22 @@ def compare(first: Side, second: Side, metrics: list[str], reference: str) -> pd
     both = both[both["reference"] == reference]
     if both.empty:
         raise UserError(
-            f"{first.name} and {second.name} share no method scored against {reference} references"
+            f"{first.name} and {second.name} share no method scored on one set against {reference} references"
         )
     tracks = sorted(both["track"].unique())
     keys, differences = [], []
-    for (method, _, source), group in both.groupby(KEYS, sort=False):
+    for (set_name, method, _, source), group in both.groupby(KEYS, sort=False):
         for metric in metrics:
             pair = group.set_index("track")[[f"{metric}_A", f"{metric}_B"]].dropna()
             a, b = pair.mean()
-            keys.append((method, source, metric, len(pair), a, b, b - a))
+            keys.append((set_name, method, source, metric, len(pair), a, b, b - a))
             differences.append((pair[f"{metric}_B"] - pair[f"{metric}_A"]).reindex(tracks))
     paired = np.stack(differences)
     low, high = mean_interval(np.nan_to_num(paired), np.isfinite(paired).astype(float))
     p = holm(wilcoxon_p(paired))
-    table = pd.DataFrame(keys, columns=["method", "source", "metric", "tracks", "A", "B", "difference"])
+    table = pd.DataFrame(
+        keys, columns=["set", "method", "source", "metric", "tracks", "A", "B", "difference"]
+    )
     return table.assign(ci_low=low, ci_high=high, p_holm=p, significant=p < ALPHA)
 
 

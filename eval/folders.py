@@ -22,7 +22,7 @@ from ucr.foundation.errors import UserError
 from ucr.foundation.workers import in_workers
 
 COLUMNS = [
-    "task", "method", "track", "segment", "source", "reference", "metric", "window", "value", "status", "reason"
+    "task", "set", "method", "track", "segment", "source", "reference", "metric", "window", "value", "status", "reason"
 ]  # fmt: skip
 SUFFIXES = {
     ".wav", ".flac", ".aif", ".aiff", ".caf", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".webm", ".mka"
@@ -148,6 +148,7 @@ def score_songs(
     window: float,
     hop: float,
     align: bool = False,
+    set_of: Callable[[str], str] = lambda _: "",
 ) -> pd.DataFrame:
     """Score songs on all cores, in memory that does not grow with their length but for the windows' correlations.
 
@@ -161,6 +162,8 @@ def score_songs(
         As for `eval.songs.score_segments`.
     align
         Whether to take out the estimates' delays, and score what is then left of the song.
+    set_of
+        Of a song's name the test set that it is of, for the rows.
 
     Returns
     -------
@@ -188,6 +191,7 @@ def score_songs(
                     delays, scores = found.get((song.name, reference)) or _failed(song, sources, window, hop)
                     rows += [
                         (
+                            set_of(song.name),
                             song.track,
                             song.name,
                             sources[score.source],
@@ -200,7 +204,7 @@ def score_songs(
             progress.update(len(group))
     table = pd.DataFrame(rows, columns=[name for name in ROW_COLUMNS if name not in ("task", "method")])
     table.insert(0, "task", "+".join(sources))
-    table.insert(1, "method", method)
+    table.insert(2, "method", method)
     return table.astype({"window": "Int64", "delay": "Int64"}).round({"value": 6})
 
 

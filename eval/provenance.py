@@ -10,6 +10,7 @@ import pandas as pd
 from ucr.foundation.errors import UserError
 
 # Scores that differ in one of these measure different things.
+DATA = "data_"  # and a test set's name: the column of its data's hash
 MUST_AGREE = {
     "data": "data hashes",
     "sources": "sources",
@@ -27,7 +28,7 @@ def check_comparable(provenance: dict[str, dict], keys: Iterable[str] = MUST_AGR
     provenance
         Provenance by the name of a method or of a set of results.
     keys
-        What must agree, of `MUST_AGREE`.
+        What must agree, of `MUST_AGREE`, or the column of a test set's hash.
 
     Raises
     ------
@@ -41,7 +42,7 @@ def check_comparable(provenance: dict[str, dict], keys: Iterable[str] = MUST_AGR
         if len(groups) > 1:
             having = "; ".join(f"{', '.join(names)}: {value}" for value, names in groups.items())
             raise UserError(
-                f"these can't be compared, their {MUST_AGREE[key]} differ ({having}): score all on the same"
+                f"these can't be compared, their {_label(key)} differ ({having}): score all on the same"
             )
 
 
@@ -52,6 +53,12 @@ def provenance_table(provenance: dict[str, dict]) -> pd.DataFrame:
     return table.map(lambda value: "+".join(value) if isinstance(value, list) else value)
 
 
+def _label(key: str) -> str:
+    return MUST_AGREE.get(key) or f"data hashes of {key.removeprefix(DATA)}"
+
+
 def _short(value: object) -> str:
+    if isinstance(value, dict):
+        value = {key: _short(each) for key, each in value.items()}
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     return text[:12] if len(text) == 64 else text

@@ -126,16 +126,35 @@ def make_tables(rows: pd.DataFrame, methods: dict[str, MethodInfo]) -> Tables:
     return Tables(*(_tidy(table, rows["task"].iloc[0]) for table in (separation, comparisons, wide)))
 
 
-def headline(separation: pd.DataFrame) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Mean SI-SDR and SI-SIR against the waveforms: method -> metric -> source, for `dvc metrics`."""
+def tables_of_sets(rows: pd.DataFrame, methods: dict[str, MethodInfo]) -> Tables:
+    """Aggregate the rows of each test set by itself; the tables have a column `set`, in the order of the rows."""
+    made = {name: make_tables(mine, methods) for name, mine in rows.groupby("set", sort=False)}
+
+    def joined(part: str) -> pd.DataFrame:
+        tables = {name: getattr(tables, part) for name, tables in made.items()}
+        for name, table in tables.items():
+            table.insert(1, "set", name)
+        return pd.concat(tables.values(), ignore_index=True)
+
+    return Tables(joined("separation"), joined("comparisons"), joined("tracks"))
+
+
+def of_first_set(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table that are of its first test set; all of them where it has no column `set`."""
+    return table[table["set"] == table["set"].iloc[0]] if "set" in table else table
+
+
+def headline(separation: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[str, float | None]]]]:
+    """Mean SI-SDR and SI-SIR against the waveforms: set -> method -> metric -> source, for `dvc metrics`."""
     chosen = separation[
         (separation["reference"] == "waveform") & separation["metric"].isin(["si_sdr", "si_sir"])
     ]
     result: dict = {}
-    for method, metric, source, mean in chosen[["method", "metric", "source", "mean"]].itertuples(
-        index=False
-    ):
-        result.setdefault(method, {}).setdefault(metric, {})[source] = None if np.isnan(mean) else mean
+    for name, method, metric, source, mean in chosen[
+        ["set", "method", "metric", "source", "mean"]
+    ].itertuples(index=False):
+        scores = result.setdefault(name, {}).setdefault(method, {}).setdefault(metric, {})
+        scores[source] = None if np.isnan(mean) else mean
     return result
 
 

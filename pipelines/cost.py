@@ -31,7 +31,8 @@ def measure(name: str, params: Params) -> dict:
     needs = weights_of(params.task, needs) or needs
     store = work.store
     rate, n_sources = store.sample_rate, len(store.sources)
-    sources = np.stack([store[i % len(store)].sources for i in range(BATCH)])
+    first = next(iter(store.sets.values()))  # a set's segments are equally long
+    sources = np.stack([store[first[i % len(first)]].sources for i in range(BATCH)])
     seconds = sources.shape[-1] / rate
 
     def separate(count: int) -> np.ndarray:

@@ -10,10 +10,9 @@ from collections import Counter
 from pathlib import Path
 
 from pipelines import run_stage
-from ucr.data.sets import find
+from ucr.data.sets import find, folder_of
 from ucr.data.slakh.dataset import make_midi, make_slakh_mini
 from ucr.data.slakh.song import SPLITS
-from ucr.data.tracks import users_folder
 from ucr.foundation.errors import command
 from ucr.foundation.files import write_json
 from ucr.foundation.hashes import scan_hash
@@ -27,8 +26,8 @@ def main() -> None:
     params = load_params()
     data = params.data
     (FOLDER / "dataset.json").unlink(missing_ok=True)
-    if data.name in ("slakh2100", "stems"):
-        root = users_folder(data.path)
+    if data.name not in ("slakh_mini", "midi"):
+        root = folder_of(data.name, data.path)
         tracks = find(data.name, root)
         described = {
             "fingerprint": scan_hash(root, times=False),

@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from eval.pairing import partners
 from pipelines import run_stage
-from ucr.data.segments import Segment, SegmentStore
+from ucr.data.held_out import held_out_stores
+from ucr.data.segments import Segment
 from ucr.foundation.errors import command
 from ucr.foundation.files import replacing, write_audio, write_csv
 from ucr.foundation.params import Params, load_params
@@ -50,7 +51,7 @@ def jobs(
 
     yield "reconstruction", [{"segment": name} for name in names], recomposer.reconstruct(audio)
 
-    new = recomposer.generate(generation.count, params.segments.seconds, steps, seed)
+    new = recomposer.generate(generation.count, audio.shape[1] / recomposer.sample_rate, steps, seed)
     yield "unconditional", [{"generated": marked_components(everything)}] * len(new), new
 
     parts = recomposer.fill_parts(
@@ -78,7 +79,7 @@ def jobs(
 def main() -> None:
     params = load_params()
     recomposer = Recomposer.load(DECOMPOSITION, PRIOR, decode_steps=params.generation.steps)
-    segments = SegmentStore(Path("segments"), "test")
+    segments = next(iter(held_out_stores().values()))  # of the first set
     chosen = np.linspace(0, len(segments) - 1, min(params.generation.songs, len(segments))).round()
     songs = [segments[int(i)] for i in chosen]
 

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from pipelines import run_stage
 from ucr.codecs import make_codec
-from ucr.data.segments import SegmentStore
+from ucr.data.held_out import HeldOut, held_out_stores
 from ucr.foundation.checkpoints import default_device
 from ucr.foundation.errors import command
 from ucr.foundation.files import replacing, write_audio
@@ -21,11 +21,11 @@ OUT = Path("references")
 @command
 def main() -> None:
     params = load_params()
-    segments = SegmentStore("segments", "test")
+    segments = HeldOut(held_out_stores())
     device = default_device()
     codec = make_codec(params.codec, segments.sample_rate, str(device))
     with replacing(OUT) as temporary:
-        for segment in tqdm(segments, desc="references", unit="segment"):
+        for segment in tqdm(segments, desc="references", total=len(segments), unit="segment"):
             sources = torch.from_numpy(segment.sources).to(device)
             mixture = torch.from_numpy(segment.mixture).to(device)
             with torch.no_grad():

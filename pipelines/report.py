@@ -39,7 +39,7 @@ def make_report(root: Path, params: Params) -> Path:
     figures, page = root / "reports" / "figures", root / "reports" / "index.html"
     with replacing(figures) as folder:
         folder.mkdir()
-        drawings = draw_all(results, params.task, folder)
+        drawings = draw_all(results.of_set(results.sets[0]), params.task, folder)
         html = make_page(results, params, drawings, folder)
     with replacing(page) as temporary:
         temporary.write_text(html, encoding="utf-8", newline="\n")

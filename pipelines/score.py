@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from eval.folders import find_songs, score_songs
 from eval.scores import PROTOCOL_VERSION
+from ucr.data.segments import set_of
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_json, read_table, replacing, write_csv, write_json
 from ucr.foundation.hashes import files_hash, values_hash
@@ -36,7 +38,10 @@ def score(method: str, params: Params) -> pd.DataFrame:
         REFERENCES, folder, sources=params.sources, ordered=ordered, failures=failures(folder / "timing.csv")
     )
     window, hop = params.scores.window, params.scores.hop
-    rows = score_songs(songs, sources, method=method, ordered=ordered, window=window, hop=hop)
+    set_name = partial(set_of, dataset=params.data.name)
+    rows = score_songs(
+        songs, sources, method=method, ordered=ordered, window=window, hop=hop, set_of=set_name
+    )
     values = params.model_dump() | {"methods": {method: params.methods[method]}}
     needs = Path(params.methods[method]["needs"])
     weights = sorted((weights_of(params.task, needs) or needs).glob("*.safetensors"))

@@ -18,6 +18,7 @@ from eval.learned import SPACES, load_space
 from eval.pairing import halves, partners
 from pipelines import run_stage
 from ucr.codecs import make_codec
+from ucr.data.held_out import held_out_stores
 from ucr.data.segments import SegmentStore
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_audio, read_table, replacing, write_csv, write_json
@@ -48,25 +49,28 @@ def read_manifest() -> pd.DataFrame:
 
 
 def embed_segments(
-    store: SegmentStore, indices: list[list[int]], treatment: str, params: Params
+    store: SegmentStore, indices: list[list[int]], length: int, treatment: str, params: Params
 ) -> dict[str, np.ndarray]:
-    """What `embed` gives of the mixtures of source k of segment `indices[clip][k]`.
+    """What `embed` gives of the first `length` samples of the mixtures of source k of segment `indices[clip][k]`.
 
     `treatment` is `codec`, `noise` (white, as loud as the mixture) or empty.
     """
     store = SegmentStore(store.folder, store.split)  # its transaction serves one thread
-    clips = np.stack([np.mean([store[i].sources[k] for k, i in enumerate(each)], 0) for each in indices])
+    clips = np.stack([np.mean([store[i].sources[k] for k, i in enumerate(each)], 0) for each in indices])[
+        :, :length
+    ]
     if treatment == "noise":
         rng = np.random.default_rng([params.seed, *indices[0]])
         clips = clips.std(axis=1, keepdims=True) * rng.standard_normal(clips.shape, dtype=np.float32)
     return embed(clips, store.sample_rate, params, treatment == CODEC)
 
 
-def embed_files(paths: list[Path], sample_rate: int, n_samples: int, params: Params) -> dict[str, np.ndarray]:
-    """What `embed` gives of audio files."""
-    return embed(
-        np.stack([read_clip(path, sample_rate, n_samples)[0] for path in paths]), sample_rate, params
-    )
+def embed_files(
+    paths: list[Path], sample_rate: int, n_samples: int, length: int, params: Params
+) -> dict[str, np.ndarray]:
+    """What `embed` gives of the first `length` samples of audio files, which have `n_samples`."""
+    clips = np.stack([read_clip(path, sample_rate, n_samples)[0] for path in paths])
+    return embed(clips[:, :length], sample_rate, params)
 
 
 def embed(
@@ -127,7 +131,7 @@ def embed_all(
     Sets of real songs are of training songs: the test split has too few to compare with. A clip of no training song
     belongs to either half in turn.
     """
-    n_sources = len(train.sources)
+    n_sources = 1 if train.mixtures_alone else len(train.sources)
     chosen = np.linspace(0, len(train) - 1, min(params.generation.count, len(train))).round().astype(int)
     tracks = [train.track(train.names[i]) for i in chosen]
     half = halves(tracks)
@@ -139,18 +143,19 @@ def embed_all(
         (REFERENCE, train, plain, ""),
         (CODEC, train, plain, CODEC),
         ("noise", train, plain, "noise"),
-        ("shuffled components", train, shuffled, ""),
-        (HELD_OUT, test, [(i,) * n_sources for i in range(len(test))], ""),
+        *([] if train.mixtures_alone else [("shuffled components", train, shuffled, "")]),
+        (HELD_OUT, test, [(i,) * len(test.sources) for i in range(len(test))], ""),
     ]
+    length = min(store[0].mixture.size for store in (test, train))  # what clips have in common
     clips: list[tuple] = []
     calls: list[tuple] = []
     for name, store, indices, treatment in sets:
         for batch in _batches(indices):
-            calls.append((embed_segments, store, batch, treatment, params))
+            calls.append((embed_segments, store, batch, length, treatment, params))
         clips += [(name, store.names[first], store.track(store.names[first])) for first, *_ in indices]
     shape = test.sample_rate, test[0].mixture.size
     for batch in _batches([GENERATED / file for file in manifest["file"]]):
-        calls.append((embed_files, batch, *shape, params))
+        calls.append((embed_files, batch, *shape, length, params))
     for line in manifest.to_dict("records"):
         track = test.track(_first_song(line["segment"], test)) if line["segment"] else line["clip"]
         clips.append((line["set"], line["clip"], track))
@@ -245,14 +250,15 @@ def main() -> None:
     for name, path in learned_spaces(params).items():
         load_space(name, path)
     manifest = read_manifest()
-    test, train = SegmentStore(SEGMENTS, "test"), SegmentStore(SEGMENTS, "train")
+    (name, test), *_ = held_out_stores().items()
+    train = SegmentStore(SEGMENTS, "train")
     clips, found = embed_all(params, manifest, test, train)
     embeddings = project(clips, found, params.generation.spaces)
     rows = pd.concat([find_copies(clips, found[COPIES]), follow(manifest, test)], ignore_index=True)
     rows = rows.round({"value": 6})
     values = params.model_dump()
     provenance = {
-        "data": test.fingerprint,
+        "data": {name: test.fingerprint},
         "generated": files_hash(GENERATED / "manifest.csv"),
         "params": {"hash": values_hash(values), "values": values},
         **made_with(),

@@ -80,7 +80,7 @@ def separate(name: str, params: Params) -> None:
             "options": params.methods[name],
             "sources": sources,
             "sample_rate": rate,
-            "segments": work.store.fingerprint,
+            "segments": work.store.fingerprints,
             "provenance": made_with(),
         }
         write_json(folder / "method.json", card)

@@ -10,7 +10,7 @@ from eval.cost import cost_table
 from eval.folders import COLUMNS
 from eval.generation import EMBEDDING_COLUMNS, ROW_COLUMNS, generation_table
 from eval.provenance import check_comparable, provenance_table
-from eval.tables import MethodInfo, data_table, headline, make_tables
+from eval.tables import MethodInfo, data_table, headline, tables_of_sets
 from pipelines import run_stage
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_json, read_table, write_csv, write_json
@@ -20,6 +20,7 @@ SCORES = Path("scores")
 COSTS = Path("costs")
 GENERATION = Path("generation_scores")
 SEGMENTS = Path("segments")
+TEST_SETS = Path("test_sets")
 OUT = Path("reports/tables")
 METRICS = Path("reports/metrics.json")
 
@@ -38,7 +39,9 @@ def make(params: Params) -> list[Path]:
     }
     check_comparable(provenance)
     generation = read_json(_existing(GENERATION / "provenance.json", "score_generation"))
-    check_comparable({**provenance, "generation": generation}, ["data"])
+    for name, fingerprint in generation["data"].items():
+        of_methods = next(iter(provenance.values()))["data"].get(name)
+        check_comparable({"separation": {"data": of_methods}, "generation": {"data": fingerprint}}, ["data"])
     rows = pd.concat(
         [
             read_table(
@@ -52,12 +55,7 @@ def make(params: Params) -> list[Path]:
         name: MethodInfo(each["kind"], each["assignment"], _trained(params.methods[name]["needs"]))
         for name, each in provenance.items()
     }
-    scores = make_tables(rows, methods)
-    remedy = "run `dvc repro segments`"
-    index = read_table(SEGMENTS / "index.csv", ["split", "track"], [], remedy)
-    skipped = read_table(SEGMENTS / "skipped.csv", ["split", "segment", "reason"], [], remedy)
-    path = SEGMENTS / "notes.csv"  # if there is anything to note
-    notes = read_table(path, ["split", "track", "reason"], [], remedy) if path.is_file() else None
+    scores = tables_of_sets(rows, methods)
     remedy = "run `dvc repro score_generation`"
     embeddings = read_table(GENERATION / "embeddings.csv", EMBEDDING_COLUMNS, remedy=remedy)
     clips = read_table(GENERATION / "rows.csv", ROW_COLUMNS, remedy=remedy)
@@ -65,7 +63,9 @@ def make(params: Params) -> list[Path]:
         "separation": scores.separation,
         "comparisons": scores.comparisons,
         "tracks": scores.tracks,
-        "data": data_table(index, skipped, notes),
+        "data": pd.concat(
+            [_data(params.data.name, SEGMENTS), *(_data(n, TEST_SETS / n) for n in params.tests)]
+        ),
         "cost": cost_table(
             {
                 method: read_json(_existing(COSTS / f"{method}.json", f"cost@{method}"))
@@ -79,6 +79,18 @@ def make(params: Params) -> list[Path]:
         write_csv(OUT / f"{name}.csv", table)
     write_json(METRICS, headline(scores.separation))
     return [*(OUT / f"{name}.csv" for name in tables), METRICS]
+
+
+def _data(name: str, folder: Path) -> pd.DataFrame:
+    """What became of the tracks and segments of the set `name`, whose segments are in `folder`."""
+    remedy = "run `dvc repro`"
+    index = read_table(folder / "index.csv", ["split", "track"], [], remedy)
+    skipped = read_table(folder / "skipped.csv", ["split", "segment", "reason"], [], remedy)
+    path = folder / "notes.csv"  # if there is anything to note
+    notes = read_table(path, ["split", "track", "reason"], [], remedy) if path.is_file() else None
+    table = data_table(index, skipped, notes)
+    table.insert(0, "set", name)
+    return table
 
 
 def _trained(needs: str) -> str:

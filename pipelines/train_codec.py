@@ -35,7 +35,9 @@ FREE_SHARE = 0.4  # of the steps, without quantiser: it starts from what the enc
 
 
 def signals(segment: Segment) -> np.ndarray:
-    """A segment's sources and its mixture: float32[n_sources + 1, n_samples]."""
+    """A segment's sources, if it has any, and its mixture: float32[n_sources + 1, n_samples]."""
+    if len(segment.sources) == 1:
+        return segment.sources
     return np.concatenate([segment.sources, segment.mixture[None]])
 
 
@@ -59,7 +61,7 @@ def reconstruction(codec: Codec, store: SegmentStore, device: torch.device) -> d
         `si_sdr_db` (higher is better) and `spectral_distance` (`eval.distances`; lower is better) by signal, means over
         segments, NaN where one is silent; `real_time_factor`, seconds of work for a second of audio.
     """
-    names = [*store.sources, "mixture"]
+    names = ["mixture"] if store.mixtures_alone else [*store.sources, "mixture"]
     si_sdr, distance = [], []
     for segment in tqdm(store, desc="reconstructing", total=len(store), unit="segment"):
         true = signals(segment)

@@ -41,6 +41,7 @@ from eval.report.table_views import (
     number,
     title,
 )
+from ucr.data.segments import set_of
 from ucr.foundation.errors import UserError
 from ucr.foundation.params import Params
 
@@ -58,9 +59,10 @@ KIND_TEXTS = {
 
 @dataclass(frozen=True)
 class Listening:
-    """Groups to hear; `note` says where segments are fewer than asked for, or none."""
+    """Groups to hear, of further test sets by their names; `note` says where segments are fewer than asked for."""
 
     segments: list[Group]
+    further: dict[str, list[Group]]
     generated: list[Group]
     published: list[Group]
     method: str
@@ -81,6 +83,7 @@ def make_page(results: Results, params: Params, drawings: list[Drawing], figures
         If the page would be larger than 15 MB.
     """
     listening = make_listening(results, params)
+    own, *further = map(results.of_set, results.sets)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE),
         autoescape=True,
@@ -94,9 +97,10 @@ def make_page(results: Results, params: Params, drawings: list[Drawing], figures
     html = environment.get_template("page.html.j2").render(
         params=params,
         results=results,
-        count=results.rows["segment"].nunique(),
-        headlines=make_headlines(results),
-        best=best_of_each_kind(results, params.task),
+        count=own.rows["segment"].nunique(),
+        headlines=make_headlines(own),
+        further={each.sets[0]: make_headlines(each) for each in further},
+        best=best_of_each_kind(own, params.task),
         scores=make_scores(in_order(results.separation, results.kinds)),
         tables=_tables(results),
         faults=make_faults(results.rows),
@@ -106,7 +110,7 @@ def make_page(results: Results, params: Params, drawings: list[Drawing], figures
         all_params=yaml.safe_dump(params.model_dump(exclude_none=True)),
         listening=listening,
         figures=dict.fromkeys(FIGURES) | {drawing.name: _figure(drawing, figures) for drawing in drawings},
-        charts=chart_data(results),
+        charts=chart_data(own),
         audio=_audio(listening),
         style=Markup((TEMPLATE / "style.css").read_text()),
         scripts=scripts,
@@ -137,22 +141,32 @@ def make_listening(results: Results, params: Params) -> Listening:
     published = sum(example.seconds * (1 + 2 * len(example.sources)) for example in examples)
     each = 1 + len(params.sources) * (1 + len(results.kinds))
     for wanted in range(count, -1, -1):
-        choices = choose_segments(results.rows, method, wanted, available)
-        bitrate = choose_bitrate(_seconds(folder, choices) * (each * len(choices) + generated) + published)
+        sets = {
+            name: choose_segments(results.of_set(name).rows, method, wanted, available)
+            for name in results.sets
+        }
+        choices, *others = sets.values()
+        seconds = sum(_seconds(folder, chosen) * each * len(chosen) for chosen in others)
+        seconds += _seconds(folder, choices) * (each * len(choices) + generated) + published
+        bitrate = choose_bitrate(seconds)
         if bitrate:
             break
     note = ""
-    if len(choices) < count and available:
+    own = [name for name in available if set_of(name, results.sets[0]) == results.sets[0]]
+    if len(choices) < count and own:
         note = f"{len(choices)} of the {count} segments asked for: " + (
-            "more would make the page larger than 15 MB."
-            if len(available) > len(choices)
-            else "there are no more."
+            "more would make the page larger than 15 MB." if len(own) > len(choices) else "there are no more."
         )
     if bitrate is None:
-        return Listening([], [], [], method, note)
+        return Listening([], {}, [], [], method, note)
     with ThreadPoolExecutor(cpu_count()) as pool:
+        groups = {
+            name: [make_group(results, choice, params.sources, bitrate, pool) for choice in chosen]
+            for name, chosen in sets.items()
+        }
         return Listening(
-            [make_group(results, choice, params.sources, bitrate, pool) for choice in choices],
+            groups.pop(results.sets[0]),
+            groups,
             make_generated(results, params.sources, bitrate, pool) if generated else [],
             [make_example(example, bitrate, pool) for example in examples],
             method,
@@ -172,6 +186,7 @@ def _audio(listening: Listening) -> dict[str, str]:
             ("segments", listening.segments),
             ("generated", listening.generated),
             ("published", listening.published),
+            *((f"set-{name}", groups) for name, groups in listening.further.items()),
         )
         for g, group in enumerate(groups)
         for r, row in enumerate(group.rows)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from eval.provenance import DATA
 from eval.report.published import PATH, Published, read_published
 from eval.tables import TABLE_METRICS
 from ucr.foundation.errors import UserError
@@ -16,11 +17,12 @@ from ucr.foundation.files import read_json, read_table
 KINDS = ("unsupervised", "supervised", "blind", "bound", "oracle")
 
 SEPARATION_COLUMNS = [
-    "task", "method", "kind", "trained", "reference", "source", "metric", "mean", "median", "ci_low", "ci_high",
+    "task", "set", "method", "kind", "trained", "reference", "source", "metric", "mean", "median", "ci_low", "ci_high",
     "n", "n_silent", "n_capped", "n_failed", "n_seeds", "seed_sd", "best", "p_value", "significant",
 ]  # fmt: skip
 ROW_COLUMNS = [
     "task",
+    "set",
     "method",
     "track",
     "segment",
@@ -36,7 +38,7 @@ ROW_COLUMNS = [
 # A figure is drawn of these tables where they have these columns; otherwise they are shown as tables alone.
 STEPS_COLUMNS = ["steps", "source", "si_sdr", "si_sir", "real_time_factor"]
 COMPARISON_COLUMNS = [
-    "task", "reference", "source", "metric", "family", "method_a", "method_b", "difference", "ci_low", "ci_high",
+    "task", "set", "reference", "source", "metric", "family", "method_a", "method_b", "difference", "ci_low", "ci_high",
     "p_value", "p_holm", "significant",
 ]  # fmt: skip
 ABLATION_COLUMNS = ["variant", "seed", "task", "remix_consistency_db"]
@@ -105,6 +107,20 @@ class Results:
     missing: list[str] = field(default_factory=list)
 
     @property
+    def sets(self) -> list[str]:
+        """Names of the test sets; the first is the run's own."""
+        return list(self.separation["set"].unique())
+
+    def of_set(self, name: str) -> Results:
+        """The results on one test set."""
+        separation, rows = (table[table["set"] == name] for table in (self.separation, self.rows))
+        comparisons = self.tables.get("comparisons")
+        if comparisons is None or "set" not in comparisons:
+            return replace(self, separation=separation, rows=rows)
+        tables = self.tables | {"comparisons": comparisons[comparisons["set"] == name]}
+        return replace(self, separation=separation, rows=rows, tables=tables)
+
+    @property
     def kinds(self) -> dict[str, str]:
         """Each method's kind, methods in the order the report lists them: by kind, then best SI-SDR first."""
         return order_methods(self.separation)
@@ -130,10 +146,9 @@ def read_results(root: Path, trained: list[str]) -> Results:
         else:
             missing.append(f"{what} ({path})")
 
-    for method, data in (
-        tables.get("provenance", pd.DataFrame()).reindex(columns=["method", "data"]).dropna().to_numpy()
-    ):
-        path = root / "scores" / method / "provenance.json"
+    for line in tables.get("provenance", pd.DataFrame()).to_dict("records"):
+        data = {str(key).removeprefix(DATA): line[key] for key in line if str(key).startswith(DATA)}
+        path = root / "scores" / line["method"] / "provenance.json"
         if path.is_file() and read_json(path).get("data") != data:
             raise UserError(
                 f"{path.parent} are scores on other data than reports/tables: run `dvc repro tables`"

@@ -209,13 +209,13 @@ def _fault(results: Results, method: str, task: str, cells: list[dict]) -> str:
 
 def make_scores(separation: pd.DataFrame) -> Table:
     """Every aggregated score, with filters."""
-    keys = ["task", "method", "kind", "reference", "source", "metric"]
+    keys = ["task", "set", "method", "kind", "reference", "source", "metric"]
     first = [
         column for column in ("mean", "ci_low", "ci_high", "significant", "median") if column in separation
     ]
     rest = first + [column for column in separation if column not in [*keys, *first, "best"]]
     table = separation.assign(metric=separation["metric"].map(metric_name))[keys + rest]
-    filters = ("task", "metric", "reference", "source", "kind", "trained", "method")
+    filters = ("task", "set", "metric", "reference", "source", "kind", "trained", "method")
     return make_table("scores", "Every score, aggregated over the test segments", table, filters)
 
 
@@ -235,7 +235,7 @@ def make_comparisons(comparisons: pd.DataFrame) -> Table:
         .rename(columns={"p_value": "p_uncorrected"})
     )
     table = chosen.assign(metric=chosen["metric"].map(metric_name))
-    filters = ("task", "metric", "source", "family", "method_a", "method_b", "significant")
+    filters = ("task", "set", "metric", "source", "family", "method_a", "method_b", "significant")
     caption = "Paired tests between methods, A less B (the other metrics: reports/tables/comparisons.csv)"
     note = (
         "Holm's correction is over the family of a source and metric. Intervals are of each comparison by itself. "
@@ -292,8 +292,8 @@ def make_cost(cost: pd.DataFrame) -> Table:
 def make_table(
     name: str, caption: str, table: pd.DataFrame, filters: Iterable[str] = (), digits: bool = False
 ) -> Table:
-    """Any table; the task is left out where there is one only, and so is a filter without a choice."""
-    table = table.drop(columns=[key for key in ("task",) if key in table and table[key].nunique() == 1])
+    """Any table; the task and the set are left out where there is one only, and so is a filter without a choice."""
+    table = table.drop(columns=[key for key in ("task", "set") if key in table and table[key].nunique() == 1])
     ends = {low: high for low, high in INTERVALS.items() if {low, high} <= set(table)}
     shown = table.drop(columns=list(ends.values()))
     columns = [Cell(title(column), numeric=is_numeric_dtype(shown[column])) for column in shown]

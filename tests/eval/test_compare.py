@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,49 +14,39 @@ import pytest
 from eval.compare import compare, read_side
 from eval.folders import COLUMNS
 from eval.provenance import provenance_table
-from eval.tables import MethodInfo, make_tables
+from eval.tables import MethodInfo, tables_of_sets
 from ucr.foundation.errors import UserError
 
 PROVENANCE = {
     "kind": "blind",
-    "data": "a" * 64,
+    "data": {"slakh_mini": "a" * 64},
     "sources": ["drums", "bass"],
     "sample_rate": 24000,
     "protocol": {"version": 1, "window": 3.5, "hop": 1.5},
 }
 
 
-def write_results(folder: Path, gain: float = 0, methods=("hpss", "ucr"), metric="si_sdr", **changed) -> Path:
-    """Tables of two methods on ten tracks; drums of `ucr` are `gain` dB better in each."""
+def write_results(
+    folder: Path, gain: float = 0, methods=("hpss", "ucr"), sets=("slakh_mini",), **changed
+) -> Path:
+    """Tables of two methods on ten tracks a set; in the first one drums of `ucr` are `gain` dB better in each."""
     rng = np.random.default_rng(0)
     rows = []
-    for method in ("hpss", "ucr"):
-        for track in range(10):
-            for source in ("drums", "bass"):
-                value = rng.normal() + (gain if (method, source) == ("ucr", "drums") else 0)
-                rows.append(
-                    (
-                        "drums+bass",
-                        method,
-                        f"{track:03}",
-                        f"{track:03}_0",
-                        source,
-                        "waveform",
-                        metric,
-                        None,
-                        value,
-                    )
-                )
-    table = pd.DataFrame(rows, columns=COLUMNS[:9]).assign(status="ok", reason="").astype({"window": "Int64"})
-    tables = make_tables(
+    for name, method, track, source in product(sets, ("hpss", "ucr"), range(10), ("drums", "bass")):
+        value = rng.normal() + (gain if (name, method, source) == (sets[0], "ucr", "drums") else 0)
+        where = ("drums+bass", name, method, f"{track:03}", f"{track:03}_0", source)
+        rows.append((*where, "waveform", "si_sdr", None, value))
+    table = (
+        pd.DataFrame(rows, columns=COLUMNS[:10]).assign(status="ok", reason="").astype({"window": "Int64"})
+    )
+    tables = tables_of_sets(
         table[table["method"].isin(methods)], {name: MethodInfo("blind", "") for name in methods}
     )
     folder = folder / "reports" / "tables"
     folder.mkdir(parents=True)
     tables.tracks.to_csv(folder / "tracks.csv", index=False)
-    provenance_table({name: PROVENANCE | changed for name in methods}).to_csv(
-        folder / "provenance.csv", index=False
-    )
+    about = PROVENANCE | {"data": dict.fromkeys(sets, "a" * 64)} | changed
+    provenance_table(dict.fromkeys(methods, about)).to_csv(folder / "provenance.csv", index=False)
     return folder.parents[1]
 
 
@@ -79,14 +70,29 @@ def test_compare_prints_two_folders(tmp_path, run):
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert "difference is B less A" in lines[0]
-    assert " ".join(lines[1].split()) == "method source metric tracks A B difference ci_low ci_high p_holm"
-    assert [line.split()[:3] for line in lines[2:4]] == [
-        ["ucr", "drums", "si_sdr"],
-        ["ucr", "bass", "si_sdr"],
+    assert (
+        " ".join(lines[1].split()) == "set method source metric tracks A B difference ci_low ci_high p_holm"
+    )
+    assert [line.split()[:4] for line in lines[2:4]] == [
+        ["slakh_mini", "ucr", "drums", "si_sdr"],
+        ["slakh_mini", "ucr", "bass", "si_sdr"],
     ]
     assert lines[2].endswith("*")
     assert lines[4] == f"only in {first}: hpss"
     assert run("compare", first, first, "--metrics", "si_sdr").returncode == 0
+
+
+def test_compare_tells_test_sets_apart(tmp_path, run):
+    first = write_results(tmp_path / "a", sets=("slakh_mini", "real", "more"))
+    hashes = {"slakh_mini": "a" * 64, "real": "a" * 64}
+    second = write_results(tmp_path / "b", gain=0.5, sets=("slakh_mini", "real"), data=hashes)
+    table = compare(read_side(str(first)), read_side(str(second)), ["si_sdr"], "waveform")
+    assert table["set"].value_counts().to_dict() == {"slakh_mini": 4, "real": 4}
+    changed = table[table["difference"].abs() > 1e-3]
+    assert changed[["set", "method", "source"]].to_numpy().tolist() == [["slakh_mini", "ucr", "drums"]]
+    assert f"test sets only in {first}: more" in run("compare", first, second).stdout
+    other = write_results(tmp_path / "c", sets=("slakh_mini", "real"), data=hashes | {"real": "b" * 64})
+    assert "their data hashes of real differ" in run("compare", first, other).stderr
 
 
 def test_compare_reads_git_revisions_also_below_the_top_folder(tmp_path, run, monkeypatch):
@@ -106,7 +112,7 @@ def test_compare_reads_git_revisions_also_below_the_top_folder(tmp_path, run, mo
     result = run("compare", "HEAD~1", "HEAD", "--metrics", "si_sdr")
     assert result.returncode == 0, result.stderr
     changed = next(line for line in result.stdout.splitlines() if line.endswith("*"))
-    assert changed.split()[6] == "0.50"
+    assert changed.split()[7] == "0.50"
     git("rm", "-rqf", "--cached", ".")
     git("commit", "-qm", "three")
     result = run("compare", "HEAD~1", "HEAD")
@@ -120,7 +126,10 @@ def test_compare_reads_git_revisions_also_below_the_top_folder(tmp_path, run, mo
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"data": "b" * 64}, r"data hashes differ \(A \(\S+a\): a{12}; B \(\S+b\): b{12}\)"),
+        (
+            {"data": {"slakh_mini": "b" * 64}},
+            r"hashes of slakh_mini differ \(A \(\S+a\): a{12}; B \(\S+b\): b{12}\)",
+        ),
         ({"sources": ["drums", "piano"]}, "sources differ"),
         ({"protocol": {"version": 2, "window": 3.5, "hop": 1.5}}, "scoring protocols differ"),
     ],
@@ -138,10 +147,10 @@ def test_compare_refuses_what_is_not_there(tmp_path):
     results = read_side(str(write_results(tmp_path / "a")))
     with pytest.raises(UserError, match="has no metric 'sdr': choose from si_sdr, "):
         compare(results, results, ["sdr"], "waveform")
-    with pytest.raises(UserError, match="share no method scored against codec"):
+    with pytest.raises(UserError, match="share no method scored on one set against codec"):
         compare(results, results, ["si_sdr"], "codec")
     with pytest.raises(UserError, match=r"has neither reports/tables/tracks\.csv nor"):
         read_side(str(tmp_path))
     (tmp_path / "a" / "reports" / "tables" / "provenance.csv").write_text("method\nhpss\n")
-    with pytest.raises(UserError, match=r"provenance\.csv lacks the column data"):
+    with pytest.raises(UserError, match=r"provenance\.csv lacks the column sources"):
         read_side(str(tmp_path / "a"))

@@ -9,7 +9,15 @@ import pytest
 from eval.folders import COLUMNS
 from eval.provenance import check_comparable, provenance_table
 from eval.scores import METRICS, WINDOWED
-from eval.tables import TABLE_METRICS, MethodInfo, data_table, headline, make_tables
+from eval.tables import (
+    TABLE_METRICS,
+    MethodInfo,
+    data_table,
+    headline,
+    make_tables,
+    of_first_set,
+    tables_of_sets,
+)
 from ucr.foundation.errors import UserError
 from ucr.foundation.hashes import files_hash, values_hash
 
@@ -34,6 +42,7 @@ def make_rows(n_tracks: int = 12, n_segments: int = 3) -> pd.DataFrame:
                         for window in range(3) if metric in WINDOWED else [None]:
                             key = (
                                 "drums+bass",
+                                "real",
                                 method,
                                 f"T{track}",
                                 f"T{track}_{segment}",
@@ -120,7 +129,8 @@ def test_a_method_without_any_score_stays_in_the_table(rows):
     assert np.isnan(row["mean"])
     assert (row["n"], row["n_failed"]) == (0, 36)
     assert not row["best"]
-    assert headline(table.separation)["poor"]["si_sdr"] == {"drums": None, "bass": None}
+    found = headline(tables_of_sets(failed, METHODS).separation)
+    assert found["real"]["poor"]["si_sdr"] == {"drums": None, "bass": None}
 
 
 def add(rows: pd.DataFrame, method: str, like: str, gain: float = 0.0, seed: int = 1) -> pd.DataFrame:
@@ -320,13 +330,27 @@ def test_one_method_on_one_track_has_neither_interval_nor_test():
 
 def test_headline_is_si_sdr_and_si_sir_against_the_waveforms(rows, tables):
     both = pd.concat([rows, rows.assign(reference="codec", value=rows["value"] + 5)])
-    found = headline(make_tables(both, METHODS).separation)
-    assert found == headline(tables.separation)
+    (found,) = headline(tables_of_sets(both, METHODS).separation).values()
+    assert found == headline(tables_of_sets(rows, METHODS).separation)["real"]
     assert list(found["good"]) == ["si_sdr", "si_sir"]
     assert (
         found["good"]["si_sdr"]["drums"]
         == pick(tables.separation, method="good", source="drums", metric="si_sdr")["mean"]
     )
+
+
+def test_each_test_set_is_aggregated_and_tested_by_itself(rows, tables):
+    others = rows[rows["track"] < "T3"].assign(set="another", value=rows["value"] + 1)
+    both = tables_of_sets(pd.concat([rows, others]), METHODS)
+    for name in ("separation", "comparisons", "tracks"):
+        table = getattr(both, name)
+        assert list(table["set"].unique()) == ["real", "another"]
+        first = of_first_set(table).drop(columns="set")
+        pd.testing.assert_frame_equal(first, getattr(tables, name))
+        pd.testing.assert_frame_equal(of_first_set(first), first)
+    alone = make_tables(others, METHODS).comparisons
+    mine = both.comparisons[both.comparisons["set"] == "another"].drop(columns="set").reset_index(drop=True)
+    pd.testing.assert_frame_equal(mine, alone)
 
 
 def test_data_table_counts_what_was_used_and_what_was_left_by_reason():

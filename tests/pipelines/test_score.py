@@ -60,10 +60,15 @@ def project(tmp_path, monkeypatch, params) -> Path:
         timing = {"segment": NAMES, "status": status, "reason": reasons, "seconds": 0.1, "batch": 1}
         pd.DataFrame(timing).to_csv(f"estimates/{method}/timing.csv", index=False)
         card = {"name": method, "kind": kind, "labelled": kind == "oracle"}
-        about = {"card": card, "sources": ["drums", "bass"], "sample_rate": RATE, "segments": "5e6" * 20}
+        about = {
+            "card": card,
+            "sources": ["drums", "bass"],
+            "sample_rate": RATE,
+            "segments": {"slakh_mini": "5e6" * 20},
+        }
         write_json(f"estimates/{method}/method.json", about)
         write_json(f"costs/{method}.json", COST | {"method": method, "kind": kind})
-    write_json("generation_scores/provenance.json", {"data": "5e6" * 20})
+    write_json("generation_scores/provenance.json", {"data": {"slakh_mini": "5e6" * 20}})
     clips = [(name, name[:-2], i // 2) for i, name in enumerate(NAMES)]
     embeddings = pd.DataFrame(clips * 2, columns=["clip", "track", "half"])
     embeddings = embeddings.assign(set=["test split"] * 4 + ["codec"] * 4, space="log_mel", e0=rng.random(8))
@@ -112,11 +117,12 @@ def test_both_stages_from_the_command_line(project):
         ["hpss", 4, 0],
     ]
     metrics = json.loads(Path("reports/metrics.json").read_text())
+    metrics = metrics["slakh_mini"]
     assert metrics["irm"]["si_sdr"]["drums"] > metrics["hpss"]["si_sdr"]["drums"]
     data = Path("reports/tables/data.csv").read_text()
     assert (
-        data
-        == "split,item,reason,count\ntest,track,used,2\ntest,track,lacks a class,1\ntest,segment,used,4\n"
+        data == "set,split,item,reason,count\nslakh_mini,test,track,used,2\n"
+        "slakh_mini,test,track,lacks a class,1\nslakh_mini,test,segment,used,4\n"
     )
     assert list(pd.read_csv("reports/tables/provenance.csv")["method"]) == ["irm", "hpss"]
 
@@ -137,7 +143,7 @@ def test_provenance_says_where_the_scores_come_from(project, params):
     params = params.model_copy(update={"methods": methods})
     score("irm", params)
     found = json.loads(Path("scores/irm/provenance.json").read_text())
-    assert found["data"] == "5e6" * 20
+    assert found["data"] == {"slakh_mini": "5e6" * 20}
     assert found["protocol"] == {"version": 2, "window": 0.5, "hop": 0.25}
     assert found["code"] == code_version()
     assert len(found["weights"]) == len(found["references"]) == len(found["params"]["hash"]) == 64
@@ -162,9 +168,9 @@ def test_provenance_names_the_shipped_weights_of_the_run_s_task(project, params)
 def test_methods_scored_on_other_data_never_share_a_table(project, params):
     score("irm", params)
     about = json.loads(Path("estimates/hpss/method.json").read_text())
-    write_json("estimates/hpss/method.json", about | {"segments": "f00" * 20})
+    write_json("estimates/hpss/method.json", about | {"segments": {"slakh_mini": "f00" * 20}})
     score("hpss", params)
-    with pytest.raises(UserError, match=r"data hashes differ \(irm: 5e6\w+; hpss: f00\w+\)"):
+    with pytest.raises(UserError, match=r"data hashes differ \(irm: .*5e6\w+.*; hpss: .*f00\w+.*\)"):
         make(params)
     assert not Path("reports").exists()
 
@@ -232,7 +238,8 @@ GENERATION_MISTAKES = {
         r"provenance\.json does not exist: run `dvc repro score_generation`",
     ),
     "other data": (
-        lambda: write_json("generation_scores/provenance.json", {"data": "f00" * 20}), "data hashes differ"
+        lambda: write_json("generation_scores/provenance.json", {"data": {"slakh_mini": "f00" * 20}}),
+        "data hashes differ",
     ),
     "no embeddings": (
         lambda: Path("generation_scores/embeddings.csv").write_text("set\nreal\n"),

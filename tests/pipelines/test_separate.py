@@ -17,7 +17,9 @@ import yaml
 
 from pipelines.score import failures
 from tests.helpers import PARAMS, ROOT
-from ucr.data.segments import Cut, SegmentStore, SegmentWriter
+from ucr.data.cutting import Cut, SegmentWriter
+from ucr.data.held_out import HeldOut, held_out_stores
+from ucr.data.segments import SegmentStore
 from ucr.data.slakh.read import Track
 from ucr.foundation.checkpoints import save_model
 from ucr.foundation.errors import UserError
@@ -74,7 +76,9 @@ def project(tmp_path: Path) -> Path:
         noise = rng.uniform(-1, 1, size=(COUNT, RATE))
         loudness = 0.01 * np.arange(1, COUNT + 1)
         half = noise / np.abs(noise).max(axis=1, keepdims=True) * loudness[:, None] * 32768
-        audio = {f"Track00001_{i}": np.stack([half[i], half[i]]).astype(np.int16) for i in range(COUNT)}
+        audio = {
+            f"Track00001_{i}": np.stack([half[i], half[i]]).astype(np.int16).tobytes() for i in range(COUNT)
+        }
         index = [{"split": split, "track": "Track00001", "segment": name, "digest": ""} for name in audio]
         writer.add(Track("Track00001", split, Path("data")), Cut(audio, index, [], []))
     meta = {"sources": ["drums", "bass"], "sample_rate": RATE, "seconds": 1.0, "dataset": "test"}
@@ -130,7 +134,7 @@ def test_files_hold_what_the_method_returns(project, name, labels):
     card = read_json(project / "estimates" / name / "method.json")
     assert card["card"]["name"] == name
     assert card["card"]["labelled"] == (name == "irm")
-    assert card["segments"] == store.fingerprint
+    assert card["segments"] == {"test": store.fingerprint}
     assert card["provenance"].keys() == {"code", "libraries", "machine"}
 
 
@@ -305,7 +309,7 @@ class Batched(Baseline):
 
 def make_batched(project: Path, bad: float) -> MethodRun:
     meta = Meta(name="batched", kind="blind", paper="None", summary="None")
-    return MethodRun(meta, Batched(bad), SegmentStore(project / "segments", "test"))
+    return MethodRun(meta, Batched(bad), HeldOut(held_out_stores(project / "segments")))
 
 
 def test_batches_have_the_methods_size(project):

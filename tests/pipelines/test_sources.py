@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import yaml
 
 from eval.tables import data_table
-from pipelines import data, segments
+from pipelines import data, segments, test_sets
+from ucr.data.held_out import HeldOut, held_out_stores
 from ucr.data.segments import SegmentStore
 from ucr.foundation.files import read_json
 
@@ -83,12 +85,12 @@ def test_one_odd_track_costs_itself_and_is_counted(band, capsys):
     segments.main()
     said = [line for line in capsys.readouterr().err.splitlines() if "warning: " in line]
     for words in (
-        "Lacks is left out: lacks a source: bass (it has drums.wav)",
+        "Lacks is left out: lacks a source: bass (it has drums)",
         "Short is left out: shorter than a segment: 0.50 s",
         "Damaged is left out: a file can't be read: ",
         "Twice is left out: two files are one stem: Bass.flac and bass.wav: remove one",
         "Lengths is left out: sources differ in length: bass.wav: 30000 samples at 24000 Hz, drums.wav: 36000 samples",
-        "Mixed/mixture.wav is not the sum of its stems: what is left without them is at 4",
+        "Mixed/mixture.wav: the mixture is not the sum of its stems, without which what is left is at 4",
     ):
         assert sum(words in line for line in said) == 1, words
     assert len(said) == 6
@@ -112,3 +114,58 @@ def test_a_mapping_that_fits_no_track_ends_in_one_sentence(band, project, capsys
         "no segment of the train split of stems has drums and bass (lacks a source: 3)"
         in capsys.readouterr().err
     )
+
+
+def test_songs_are_for_training_and_a_further_set_is_tested_on(band, project):
+    (band.parent / "mixes/Album").mkdir(parents=True)
+    for i in range(12):
+        loud = noise(i, 2.5) * (np.arange(round(2.5 * RATE)) < RATE)
+        soundfile.write(str(band.parent / f"mixes/Album/{i}.flac"), np.stack([loud, loud], axis=1), RATE)
+    (band.parent / "mixes/damaged.mp3").write_bytes(b"ID3")
+    tests = {
+        "real": {"name": "stems", "path": "band", "seconds": 2.0},
+        "song": {"name": "stempeg", "seconds": 6.0},
+    }
+    project(data={"name": "songs", "path": "mixes"}, segments={"seconds": 1.0}, tests=tests)
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    Path("params.yaml").write_text(yaml.safe_dump(values | {"supervised": {}}))
+    data.main()
+    segments.main()
+    test_sets.main()
+    train, validation = (SegmentStore("segments", split) for split in ("train", "validation"))
+    assert train.mixtures_alone
+    assert (len(train) + len(validation), len(SegmentStore("segments", "test"))) == (12, 0)
+    assert train[0].sources.shape == (1, RATE)
+    np.testing.assert_array_equal(train[0].sources[0], train[0].mixture)
+    np.testing.assert_array_equal(train.crop(0, samples=slice(5, 9)).mean(axis=0), train[0].mixture[5:9])
+    skipped = pd.read_csv("segments/skipped.csv")["reason"].value_counts().to_dict()
+    assert skipped == {"the mixture's RMS is too low": 12, "a file can't be read": 1}
+    held_out = HeldOut(held_out_stores())
+    assert {name: len(places) for name, places in held_out.sets.items()} == {"real": 6, "song": 1}
+    first, last = held_out[0], held_out[6]
+    assert (first.name, first.sources.shape) == ("real.Song_0_0", (2, 2 * RATE))
+    assert (last.track, last.sources.shape) == ("song.The_Easton_Ellises_-_Falcon_69", (2, 6 * RATE))
+    assert set(held_out.fingerprints) == {"real", "song"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"data": {"name": "songs", "path": "band"}},
+            "data.name: songs are only trained on: name a set with stems",
+        ),
+        (
+            {"data": {"name": "songs", "path": "band"}, "tests": {"real": {"name": "stems", "path": "band"}}},
+            "songs have no true sources for supervised methods to learn from: set supervised to {}",
+        ),
+        ({"tests": {"stems": {"name": "stems", "path": "band"}}}, "tests.stems has the name of `data`"),
+        ({"tests": {"real": {"name": "stems"}}}, "tests.real: stems needs `path`"),
+        ({"tests": {"a b": {"name": "stempeg"}}}, "'a b' is no name of a file"),
+    ],
+)
+def test_parameters_that_do_not_go_together_end_in_one_sentence(band, project, capsys, changes, sentence):
+    project(**({"data": {"name": "stems", "path": "band"}} | changes))
+    with pytest.raises(SystemExit):
+        data.main()
+    assert sentence in capsys.readouterr().err

@@ -13,7 +13,8 @@ from pipelines import latents, train_codec
 from pipelines.train_codec import draw_crops
 from tests.helpers import PARAMS, ROOT
 from ucr.codecs import make_codec
-from ucr.data.segments import Cut, SegmentStore, SegmentWriter
+from ucr.data.cutting import Cut, SegmentWriter
+from ucr.data.segments import SegmentStore
 from ucr.data.slakh.read import Track
 from ucr.foundation.files import read_json
 from ucr.foundation.params import load_params
@@ -47,7 +48,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for split in ("train", "validation", "test"):
         phases = 2 * np.pi * (np.array([440, 110])[:, None] * time + rng.uniform(size=(COUNT, 2, 1)))
         tones = (np.array([[2000], [8000]]) * np.sin(phases)).astype(np.int16)
-        audio = {f"Track00001_{i}": tones[i] for i in range(COUNT)}
+        audio = {f"Track00001_{i}": tones[i].tobytes() for i in range(COUNT)}
         index = [{"split": split, "track": "Track00001", "segment": name, "digest": ""} for name in audio]
         writer.add(Track("Track00001", split, Path("data")), Cut(audio, index, [], []))
     meta = {"sources": ["drums", "bass"], "sample_rate": RATE, "seconds": 0.5, "dataset": "test"}

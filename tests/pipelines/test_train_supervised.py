@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from tests.helpers import PARAMS, ROOT
-from ucr.data.segments import Cut, SegmentStore, SegmentWriter
+from ucr.data.cutting import Cut, SegmentWriter
+from ucr.data.segments import SegmentStore
 from ucr.data.slakh.read import Track
 from ucr.foundation.files import read_json
 from ucr.methods.registry import make_method
@@ -39,7 +40,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split in ("train", "validation", "test"):
         level = np.arange(1, COUNT + 1)[:, None] * np.ones(RATE) * 1000
         ramp = level * np.linspace(-1, 1, RATE)
-        audio = {f"Track00001_{i}": np.stack([level[i], ramp[i]]).astype(np.int16) for i in range(COUNT)}
+        audio = {
+            f"Track00001_{i}": np.stack([level[i], ramp[i]]).astype(np.int16).tobytes() for i in range(COUNT)
+        }
         index = [{"split": split, "track": "Track00001", "segment": name, "digest": ""} for name in audio]
         writer.add(Track("Track00001", split, Path("data")), Cut(audio, index, [], []))
     meta = {"sources": ["drums", "bass"], "sample_rate": RATE, "seconds": 1.0, "dataset": "test"}

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from eval.provenance import provenance_table
-from eval.tables import MethodInfo, make_tables
+from eval.tables import MethodInfo, tables_of_sets
 from tests.helpers import PARAMS, ROOT
+from ucr.data.segments import set_of
 from ucr.foundation.files import write_audio, write_csv, write_json
 from ucr.foundation.params import Params, check_params
 from ucr.foundation.schema import read_yaml
@@ -46,10 +47,15 @@ def make_tree(
     sources: list[str] = SOURCES,
     track: str = "Track",
     task: str = "drums+bass",
+    further: int = 0,
 ) -> Params:
-    """Write results of `methods` on `tracks` times `segments` segments; the last method fails on one of them."""
+    """Write results of `methods` on `tracks` times `segments` segments; the last method fails on one of them.
+
+    A second test set, `real`, has `further` songs of a segment each.
+    """
     rng = np.random.default_rng(0)
     names = [(f"{track}{t:05d}", f"{track}{t:05d}_{i}") for t in range(tracks) for i in range(segments)]
+    names += [(f"real.Song{t:05d}", f"real.Song{t:05d}_0") for t in range(further)]
     for number, (_, name) in enumerate(names):
         true = make_sources(seconds, number)
         mixture = true.mean(axis=0)
@@ -80,7 +86,16 @@ def make_tree(
                             + rng.normal(scale=0.3)
                             + 3 * (metric == "si_sir")
                         )
-                        row = [task, method, track_name, name, source, reference, metric]
+                        row = [
+                            task,
+                            set_of(name, "slakh_mini"),
+                            method,
+                            track_name,
+                            name,
+                            source,
+                            reference,
+                            metric,
+                        ]
                         window = 0 if metric == "v4_sdr" else None
                         rows.append(
                             [
@@ -91,6 +106,7 @@ def make_tree(
                         )
         columns = [
             "task",
+            "set",
             "method",
             "track",
             "segment",
@@ -120,7 +136,7 @@ def make_tree(
         )
         for name, kind in methods.items()
     }
-    made = make_tables(pd.concat(tables, ignore_index=True), kinds)
+    made = tables_of_sets(pd.concat(tables, ignore_index=True), kinds)
     write_csv(root / "reports/tables/separation.csv", made.separation)
     write_csv(root / "reports/tables/comparisons.csv", made.comparisons)
     make_extras(root, methods, names, sources)
@@ -145,7 +161,7 @@ def make_extras(
         root / "reports/tables/data.csv", pd.DataFrame(data, columns=["split", "item", "reason", "count"])
     )
     shared = {
-        "data": "f" * 64,
+        "data": {"slakh_mini": "f" * 64},
         "code": {"commit": "0123abc", "uncommitted_changes": False},
         "libraries": {"numpy": "2.4.6"},
         "machine": {"cpu": "A processor", "cores": 2},

@@ -18,7 +18,15 @@ from eval.report.page import embed
 from eval.report.results import order_methods
 from pipelines.report import make_report
 from tests.helpers import ROOT
-from tests.reports.helpers import HOSTILE, METHODS, make_examples, make_hostile, with_report, with_segments
+from tests.reports.helpers import (
+    HOSTILE,
+    METHODS,
+    make_examples,
+    make_hostile,
+    make_tree,
+    with_report,
+    with_segments,
+)
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_table
 
@@ -104,6 +112,24 @@ def test_the_page_holds_every_method_table_figure_and_sound(made):
         1 + 4 + 1 + 1
     )  # the song, what was made of it, the song it was recombined with; one made of noise
     assert len(sounds) == 3 * each + generated
+
+
+def test_a_further_test_set_has_its_scores_and_players_and_no_part_in_the_first(tmp_path, without_figures):
+    page = Page(make_report(tmp_path, make_tree(tmp_path, tracks=2, segments=1, further=2)))
+    assert page.has("Other test sets")
+    assert page.has("what is above is on slakh_mini")
+    assert page.has("2 test segments of slakh_mini")
+    clips = page.data("audio-data")
+    assert any(name.startswith("set-real-1-") for name in clips)
+    assert {attrs["data-clip"] for attrs in page.all("button") if "data-clip" in attrs} == set(clips)
+    charts = page.data("chart-data")
+    assert {name for series in charts["segments"] for name in series["names"]} == {
+        "Track00000_0",
+        "Track00001_0",
+    }
+    assert len(
+        {(each["method"], each["source"], each["metric"], each["reference"]) for each in charts["scores"]}
+    ) == (len(charts["scores"]))
 
 
 def test_the_page_needs_nothing_from_outside(made):
@@ -380,7 +406,7 @@ def test_the_command_line_gives_the_same_bytes_again(made, tmp_path):
     ("damage", "named"),
     [
         (lambda root: (root / "reports/tables/separation.csv").unlink(), "separation.csv does not exist"),
-        (lambda root: (root / "reports/tables/separation.csv").write_text("task,method\n"), "lacks the column kind"),
+        (lambda root: (root / "reports/tables/separation.csv").write_text("task,set,method\n"), "the column kind"),
         (lambda root: (root / "reports/tables/cost.csv").write_bytes(b"\xff\xfe\x00a,\n"), "cost.csv can't be read"),
         (lambda root: (root / "reports/tables/data.csv").write_text('a,b\n"1'), "data.csv can't be read"),
         (lambda root: (root / "estimates/ucr/method.json").write_text("{"), "method.json is not valid JSON"),
@@ -401,7 +427,7 @@ def test_scores_of_another_run_than_the_tables_are_refused(tree):
     root, params = tree
     table = pd.read_csv(root / "reports/tables/provenance.csv")
     path = root / "scores" / table["method"][0] / "provenance.json"
-    path.write_text(json.dumps({"data": table["data"][0]}))
+    path.write_text(json.dumps({"data": {"slakh_mini": table["data_slakh_mini"][0]}}))
     make_report(root, params)
     path.write_text(json.dumps({"data": "of another run"}))
     with pytest.raises(

@@ -7,10 +7,7 @@ the stored sources.
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,20 +16,17 @@ from weakref import WeakValueDictionary
 
 import lmdb
 import numpy as np
-import pandas as pd
 from pydantic import Field
 
-from ucr.data.slakh.read import read_sources
-from ucr.data.slakh.song import SPLITS
-from ucr.data.tracks import Note, Reader, Skip, Track
 from ucr.foundation.errors import UserError
-from ucr.foundation.files import read_json, replacing, write_json
-from ucr.foundation.hashes import bytes_hash
+from ucr.foundation.files import read_json
 from ucr.foundation.params import SourceName
 from ucr.foundation.schema import Description, checked
 
 FULL_SCALE = 32768
-SEGMENT = re.compile(r"[A-Za-z0-9_-]+_[0-9]+")  # a name, and so a folder's
+SEGMENT = re.compile(
+    r"([A-Za-z0-9_]+\.)?[A-Za-z0-9_-]+_[0-9]+"
+)  # a name, and so a folder's; a further test set's first
 REMEDY = "delete its folder and run its stage again"
 MAP_SIZE = 1 << 28  # bytes of address space that a new store begins with; it is doubled whenever it is full
 _open: WeakValueDictionary[tuple[int, int], lmdb.Environment] = WeakValueDictionary()
@@ -51,7 +45,7 @@ class Segment:
     mixture : float32[n_samples]
         Mean of the sources.
     sources : float32[n_sources, n_samples]
-        In the order of `params.sources`.
+        In the order of `params.sources`; of a song without stems the mixture alone.
     """
 
     name: str
@@ -125,17 +119,40 @@ def sorted_names(names: list[str], path: Path) -> list[str]:
     for name in names:
         if not SEGMENT.fullmatch(name):
             raise UserError(f"{path} holds {name!r}, which is no name of a segment: {REMEDY}")
-    return sorted(names, key=_place)
+    return sorted(names, key=place_of)
+
+
+def encoded(audio: np.ndarray) -> bytes:
+    """What is stored of float[n_sources, n_samples]."""
+    exponent = max(0, int(np.ceil(np.log2(max(np.abs(audio).max(), 1)))))
+    pcm = np.clip(np.rint(audio * (FULL_SCALE / 2**exponent)), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    return pcm.tobytes() + (bytes([exponent]) if exponent else b"")
+
+
+def decoded(
+    value: bytes | memoryview,
+    n_sources: int,
+    sources: int | slice = slice(None),
+    samples: slice = slice(None),
+) -> np.ndarray:
+    """The named rows and samples of a stored value, exactly: float32."""
+    exponent = value[-1] if len(value) % 2 else 0
+    pcm = np.frombuffer(value, np.int16, count=len(value) // 2).reshape(n_sources, -1)
+    return pcm[sources, samples].astype(np.float32) / np.float32(FULL_SCALE / 2**exponent)
 
 
 class _Described(Description):
     sources: list[SourceName] = Field(min_length=1)
     sample_rate: int = Field(gt=0)
     fingerprint: str
+    dataset: str
+    mixtures_alone: bool = False
 
 
 class SegmentStore:
     """The segments of one split, sorted by track and index; opened read-only.
+
+    Those of songs without stems are `mixtures_alone`.
 
     Parameters
     ----------
@@ -158,7 +175,8 @@ class SegmentStore:
         described = checked(
             _Described, read_json(path), path, "restore it, or run `python -m pipelines.segments`"
         )
-        self.sources = described.sources
+        self.sources, self.dataset = described.sources, described.dataset
+        self.mixtures_alone = described.mixtures_alone
         self.sample_rate = described.sample_rate
         self.fingerprint = described.fingerprint
         self._path = self.folder / f"{split}.lmdb"
@@ -174,23 +192,27 @@ class SegmentStore:
     def __getitem__(self, i: int) -> Segment:
         name = self.names[i]
         sources = self.crop(i)
-        track, index = _place(name)
+        track, index = place_of(name)
         return Segment(name, track, index, self.split, sources.mean(axis=0), sources)
 
     def crop(self, i: int, sources: int | slice = slice(None), samples: slice = slice(None)) -> np.ndarray:
         """The named rows and samples of the i-th segment's sources, the only ones read: float32."""
         with reading(self._path):
             value = self._transaction.get(self.names[i].encode(), b"")
-            stored, full_scale = _stored(value, len(self.sources))
-        return stored[sources, samples].astype(np.float32) / (FULL_SCALE / full_scale)
+            return decoded(value, 1 if self.mixtures_alone else len(self.sources), sources, samples)
 
     @staticmethod
     def track(name: str) -> str:
         """The track of a segment's name."""
-        return _place(name)[0]
+        return place_of(name)[0]
 
     def __iter__(self) -> Iterator[Segment]:
         return (self[i] for i in range(len(self)))
+
+
+def set_of(name: str, dataset: str) -> str:
+    """The set of a segment or track by its name: `SET.` at its start, of a further test set, or the run's `dataset`."""
+    return name.partition(".")[0] if "." in name else dataset
 
 
 def track_of(name: str) -> str:
@@ -198,222 +220,5 @@ def track_of(name: str) -> str:
     return name.rsplit("_", 1)[0]
 
 
-def _place(name: str) -> tuple[str, int]:
+def place_of(name: str) -> tuple[str, int]:
     return track_of(name), int(name.rsplit("_", 1)[1])
-
-
-def _value(audio: np.ndarray) -> bytes:
-    """What is stored of float[n_sources, n_samples]."""
-    exponent = max(0, int(np.ceil(np.log2(max(np.abs(audio).max(), 1)))))
-    pcm = np.clip(np.rint(audio * (FULL_SCALE / 2**exponent)), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
-    return pcm.tobytes() + (bytes([exponent]) if exponent else b"")
-
-
-def _stored(value: bytes | memoryview, n_sources: int) -> tuple[np.ndarray, int]:
-    """int16[n_sources, n_samples] of a stored value, and what its full scale stands for."""
-    exponent = value[-1] if len(value) % 2 else 0
-    pcm = np.frombuffer(value, np.int16, count=len(value) // 2)
-    return pcm.reshape(n_sources, -1), 2**exponent
-
-
-@dataclass(frozen=True)
-class Cut:
-    """What one track gave.
-
-    Attributes
-    ----------
-    audio
-        What is stored of each segment kept, by name.
-    index
-        A row of `index.csv` each.
-    skipped
-        A row of `skipped.csv` for the track, or for each segment left out.
-    notes
-        What is odd about the track's files.
-    """
-
-    audio: dict[str, bytes]
-    index: list[dict]
-    skipped: list[dict]
-    notes: list[Note]
-
-
-def cut_track(
-    track: Track,
-    sources: list[str],
-    sample_rate: int,
-    n_samples: int,
-    min_rms: float,
-    read: Reader = read_sources,
-) -> Cut:
-    """Cut a track into segments of `n_samples`, keeping those in which every source's RMS is at least `min_rms`."""
-    where = {"split": track.split, "track": track.name}
-    try:
-        audio, notes = read(track.folder, sources, sample_rate)
-    except Skip as skip:
-        return Cut({}, [], [{**where, "segment": "", "reason": skip.reason, "detail": skip.detail}], [])
-    n_segments = audio.shape[1] // n_samples
-    if not n_segments:
-        detail = f"{audio.shape[1] / sample_rate:.2f} s"
-        skipped = [{**where, "segment": "", "reason": "shorter than a segment", "detail": detail}]
-        return Cut({}, [], skipped, notes)
-    cut = Cut({}, [], [], notes)
-    for i in range(n_segments):
-        name, value = f"{track.name}_{i}", _value(audio[:, i * n_samples : (i + 1) * n_samples])
-        pcm, full_scale = _stored(value, len(sources))
-        exact = pcm.astype(np.float64) / (FULL_SCALE / full_scale)
-        rms = dict(zip(sources, np.sqrt((exact**2).mean(axis=1)).tolist(), strict=True))
-        quiet = [source for source in sources if rms[source] < min_rms]
-        if quiet:
-            detail = ", ".join(f"{source} {rms[source]:.4f}" for source in quiet)
-            cut.skipped.append(
-                {**where, "segment": name, "reason": "a source's RMS is too low", "detail": detail}
-            )
-            continue
-        cut.audio[name] = value
-        cut.index.append(
-            {
-                **where,
-                "segment": name,
-                "start_s": i * n_samples / sample_rate,
-                "rms_mixture": float(np.sqrt((exact.mean(axis=0) ** 2).mean())),
-                **{f"rms_{source}": value for source, value in rms.items()},
-                "digest": bytes_hash([value]),
-            }
-        )
-    return cut
-
-
-class SegmentWriter:
-    """Writes the store track by track, so that a killed run goes on where it stopped.
-
-    What is done is kept in `work` until `finish` puts the whole store in place.
-
-    Parameters
-    ----------
-    work
-        A folder for the unfinished store; it must belong to one data set and one set of parameters.
-    """
-
-    def __init__(self, work: str | Path) -> None:
-        self.work = Path(work)
-        self._journal = self.work / "tracks.jsonl"
-        self._paths = {split: self.work / f"{split}.lmdb" for split in SPLITS}
-        self.index: list[dict] = []
-        self.skipped: list[dict] = []
-        self.notes: list[dict] = []
-        self.done: set[tuple[str, str]] = set()
-        earlier = self._earlier()
-        if not earlier:
-            shutil.rmtree(self.work, ignore_errors=True)
-        self.work.mkdir(parents=True, exist_ok=True)
-        with self._writing():
-            self._envs = {split: create_lmdb(path) for split, path in self._paths.items()}
-        self._journal.write_text("")
-        for entry in earlier:
-            self._note(entry)
-
-    def _earlier(self) -> list[dict]:
-        """What a run that was killed had done; nothing where its files are damaged.
-
-        A line that the kill cut short is left out: its track is done again.
-        """
-        if not self._journal.is_file():
-            return []
-        try:
-            for path in self._paths.values():
-                open_lmdb(path).close()
-            return [json.loads(line) for line in self._journal.read_text().split("\n")[:-1]]
-        except (UserError, ValueError):
-            return []
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except lmdb.Error as error:  # LMDB has errors of its own for a full disk and a read-only folder
-            raise UserError(
-                f"{self.work} can't be written ({error}): free space on its disk or make it writable"
-            ) from None
-
-    def _note(self, entry: dict) -> None:
-        with self._journal.open("a") as journal:
-            journal.write(json.dumps(entry) + "\n")
-        self.done.add((entry["split"], entry["track"]))
-        self.index += entry["index"]
-        self.skipped += entry["skipped"]
-        self.notes += entry["notes"]
-
-    def add(self, track: Track, cut: Cut) -> None:
-        """Store what a track gave: first its audio, then that it is done."""
-        with self._writing():
-            put(self._envs[track.split], cut.audio)
-        where = {"split": track.split, "track": track.name}
-        notes = [{**where, "reason": reason, "detail": detail} for reason, detail in cut.notes]
-        self._note({**where, "index": cut.index, "skipped": cut.skipped, "notes": notes})
-
-    def finish(self, folder: str | Path, meta: dict) -> dict:
-        """Put the whole store at `folder` and remove the unfinished one.
-
-        Parameters
-        ----------
-        folder
-            Of the stage's output.
-        meta
-            What `segments.json` says beside the fingerprint and the counts.
-
-        Returns
-        -------
-        dict
-            The content of `segments.json`.
-
-        Raises
-        ------
-        UserError
-            If a split has no segment.
-        """
-        counts = Counter(row["split"] for row in self.index)
-        for split in SPLITS:
-            if not counts[split]:
-                raise UserError(
-                    f"no segment of the {split} split of {meta['dataset']} has {' and '.join(meta['sources'])}"
-                    f"{self._why(split)}: choose other sources, fix data.path or lower segments.seconds or min_rms"
-                )
-        kept: list[dict] = sorted(self.index, key=_order)
-        left_out: list[dict] = sorted(self.skipped, key=_order)
-        index = pd.DataFrame(kept)
-        fingerprint = bytes_hash(["\n".join(index["segment"] + " " + index.pop("digest")).encode()])
-        columns = ["split", "track", "segment", "reason", "detail"]
-        skipped = pd.DataFrame(left_out, columns=columns)
-        meta = meta | {
-            "fingerprint": fingerprint,
-            "counts": {split: counts[split] for split in SPLITS},
-        }
-        with replacing(folder) as temporary, self._writing():
-            temporary.mkdir()
-            for split, env in self._envs.items():
-                env.copy(str(temporary / f"{split}.lmdb"), compact=True)
-            index.to_csv(temporary / "index.csv", index=False)
-            skipped.to_csv(temporary / "skipped.csv", index=False)
-            if self.notes:
-                notes = pd.DataFrame(self.notes).sort_values(["split", "track", "reason", "detail"])
-                notes.to_csv(temporary / "notes.csv", index=False)
-            write_json(temporary / "segments.json", meta)
-        self.close()
-        shutil.rmtree(self.work)
-        return meta
-
-    def _why(self, split: str) -> str:
-        reasons = Counter(row["reason"] for row in self.skipped if row["split"] == split)
-        listed = ", ".join(f"{reason}: {count}" for reason, count in reasons.most_common())
-        return f" ({listed})" if listed else " (it has no track)"
-
-    def close(self) -> None:
-        """Close the unfinished store, which stays for a later run."""
-        for env in self._envs.values():
-            env.close()
-
-
-def _order(row: dict) -> tuple:
-    index = _place(row["segment"])[1] if row["segment"] else -1
-    return SPLITS.index(row["split"]), row["track"], index

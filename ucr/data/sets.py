@@ -1,27 +1,60 @@
-"""Which reader a data set has, by its name in the parameters."""
+"""Data sets by their names in the parameters: where they lie, which tracks they have, and what reads these."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from ucr.data.slakh.read import find_tracks, read_sources
+from ucr.data.songs import find_songs, read_song
+from ucr.data.splits import split_folders
 from ucr.data.stems import find_stems, read_stems
 from ucr.data.tracks import Reader, Track
+from ucr.foundation.errors import UserError
 
 
-def find(name: str, root: Path) -> list[Track]:
+def folder_of(name: str, path: str | None) -> Path:
+    """Where the user's data set `name` lies: at `path`, or within a package."""
+    if name != "stempeg":
+        return Path(str(path)).expanduser().resolve()
+    try:
+        import stempeg
+    except ImportError:
+        raise UserError(
+            "stempeg is not installed, which has the song of this name: install museval"
+        ) from None
+    return Path(stempeg.example_stem_path())
+
+
+def find(name: str, root: Path, tested_on: bool = False) -> list[Track]:
     """The tracks of the data set `name` in the folder `root`, sorted by split and name.
+
+    Parameters
+    ----------
+    tested_on
+        Whether it is for testing alone: only its test split, or all of it where it has no folders for splits.
 
     Raises
     ------
     UserError
         If the folder is missing or holds no track.
     """
-    return find_stems(root) if name == "stems" else find_tracks(root)
+    if name == "songs":
+        return find_songs(root)
+    if name in ("stems", "musdb18", "stempeg"):
+        return find_stems(root, tested_on)
+    tracks = find_tracks(root)
+    if not tested_on:
+        return tracks
+    if not split_folders(root):
+        return [replace(track, split="test") for track in tracks]
+    return [track for track in tracks if track.split == "test"]
 
 
 def reader(name: str, stems: Mapping[str, list[str]]) -> Reader:
     """What reads a track of the data set `name`; `stems` names files by source where they are not called after it."""
-    return partial(read_stems, names=stems) if name == "stems" else read_sources
+    if name == "songs":
+        return read_song
+    return partial(read_stems, names=stems) if name in ("stems", "musdb18", "stempeg") else read_sources

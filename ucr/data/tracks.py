@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ucr.foundation.audio import one_channel
+from ucr.foundation.audio import one_channel, open_audio
 from ucr.foundation.files import read_audio
 
 NEAR_EMPTY = 1e-4  # peak amplitude, -80 dB
+LONGEST = 3600.0  # seconds; a whole track is in memory at once
+ENDINGS = {
+    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".m4a", ".aac", ".mp4", ".wma", ".webm"),
+    *(".w64", ".rf64", ".caf", ".au", ".wv", ".ape", ".mka", ".mkv", ".mov"),
+}  # fmt: skip
 OTHER = "other"  # the source that is all that no other source takes
 
 
@@ -45,8 +50,17 @@ Reader = Callable[[Path, list[str], int], tuple[np.ndarray, list[Note]]]
 """Of a track's folder, the sources wanted and a rate in Hz: float32[n_sources, n_samples] and notes, or `Skip`."""
 
 
-def read_mono(path: Path, notes: list[Note]) -> tuple[np.ndarray, int]:
-    """Read a file as one channel; what is odd about it is added to `notes`.
+def check_length(path: Path) -> None:
+    """Raise `Skip` if an audio file is longer than an hour."""
+    opened = open_audio(path)
+    with opened.file as file:
+        seconds = opened.n_samples / file.samplerate
+    if seconds > LONGEST:
+        raise Skip(f"longer than {LONGEST:.0f} s", f"{path.name}: {seconds:.0f} s: cut it into parts")
+
+
+def read_mono(path: Path, notes: list[Note], stream: int = 0) -> tuple[np.ndarray, int]:
+    """Read a file, or one of its audio streams, as one channel; what is odd about it is added to `notes`.
 
     Returns
     -------
@@ -59,7 +73,7 @@ def read_mono(path: Path, notes: list[Note]) -> tuple[np.ndarray, int]:
     UserError
         As `ucr.foundation.files.read_audio`.
     """
-    channels, rate = read_audio(path)
+    channels, rate = read_audio(path, stream=stream)
     audio, cancels = one_channel(channels)
     if cancels:
         sentence = f"{path}: the channels are opposite and cancel in their mean: the louder one is taken"
@@ -96,11 +110,6 @@ def files_below(folder: Path, endings: Collection[str]) -> list[Path]:
         seen.add(real)
         paths += [Path(place, name) for name in files if not name.startswith(".")]
     return sorted(path for path in paths if path.suffix.lower() in endings and path.is_file())
-
-
-def taken(sources: Iterable[str]) -> list[str]:
-    """The sources that are not `other`."""
-    return [source for source in sources if source.lower() != OTHER]
 
 
 def users_folder(path: str | None) -> Path:

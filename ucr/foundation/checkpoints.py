@@ -12,10 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from ucr.foundation.data_params import NAME, SourceName
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_json, replacing, write_json
 from ucr.foundation.hashes import file_hash
-from ucr.foundation.params import NAME, SourceName
 from ucr.foundation.schema import Description
 
 WEIGHTS = "model.safetensors"

@@ -7,65 +7,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 
+from ucr.foundation.data_params import DataParams, SourceName, TestSetParams
 from ucr.foundation.executor import ExecutorParams
 from ucr.foundation.network_params import EncoderParams, IadbParams, UNetParams
 from ucr.foundation.schema import PARAMS_FILE, Section, checked, merge, read_yaml
 
 TRAINED_CODEC = "models/codec"  # where train_codec writes
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ()-]*")  # of a source, and so of files
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # of a method, and so of files
-
-
-def _source_name(name: str) -> str:
-    if not NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no source name: use letters, digits, spaces, _, ( ) and -")
-    return name
-
-
-SourceName = Annotated[str, AfterValidator(_source_name)]
-
-
-class TrackCounts(Section):
-    """Songs of `slakh_mini` in each split."""
-
-    train: int = Field(gt=0)
-    validation: int = Field(gt=0)
-    test: int = Field(gt=0)
-
-
-class SongSeconds(Section):
-    """How long the songs of `slakh_mini` last in each split. More and shorter ones make narrower intervals."""
-
-    train: float = Field(ge=10)
-    validation: float = Field(ge=10)
-    test: float = Field(ge=10)
-
-
-class DataParams(Section):
-    """Where the songs come from.
-
-    `slakh_mini` is composed and rendered; `slakh2100` is the user's own folder in either published
-    layout; `midi` is a folder of the user's MIDI files, rendered to the same layout. Songs sound by
-    `soundfont` (null: pretty_midi's); those of `slakh_mini`'s training split by it and `train_soundfonts` in turn.
-    `stems` is the user's folder of multitracks (`ucr.data.stems`), where the mapping `stems` has the names of files by
-    source, if they are not called after it.
-    """
-
-    name: Literal["slakh_mini", "slakh2100", "midi", "stems"]
-    path: str | None
-    stems: dict[SourceName, list[str]] = Field(default={})
-    tracks: TrackCounts
-    seconds: SongSeconds
-    soundfont: str | None
-    train_soundfonts: list[str]
-
-    @model_validator(mode="after")
-    def _needs_path(self) -> DataParams:
-        if self.name != "slakh_mini" and not self.path:
-            raise ValueError(f"{self.name} needs `path`, the folder that holds it")
-        return self
 
 
 class SegmentParams(Section):
@@ -319,12 +269,14 @@ class ReportParams(Section):
 class Params(Section):
     """Everything a run depends on beside its data and code; `executor`, on which nothing depends, is in no dump.
 
+    `tests` are further sets, by their names, that methods are scored on beside the test split of `data`.
     `variants` are further decomposition models, by their names: the differences of each from `decomposition`.
     """
 
     seed: int = Field(ge=0, lt=2**32)
     sources: list[SourceName] = Field(min_length=2)
     data: DataParams
+    tests: dict[str, TestSetParams] = Field(default={})
     segments: SegmentParams
     codec: CodecParams
     codec_training: dict[Literal["encodec_mini"], CodecTrainingParams]
@@ -389,7 +341,20 @@ class Params(Section):
             raise ValueError("a source is named twice")
         return sources
 
-    @field_validator("methods", "supervised", "variants")
+    @model_validator(mode="after")
+    def _songs_have_no_stems(self) -> Params:
+        if self.data.name == "songs" and not self.tests:
+            raise ValueError("data.name: songs are only trained on: name a set with stems under `tests`")
+        if self.data.name == "songs" and self.supervised:
+            raise ValueError(
+                "data.name: songs have no true sources for supervised methods to learn from: set supervised to {} and "
+                "take what needs it out under methods"
+            )
+        if self.data.name in self.tests:
+            raise ValueError(f"tests.{self.data.name} has the name of `data`: choose another")
+        return self
+
+    @field_validator("methods", "supervised", "variants", "tests")
     @classmethod
     def _keys_are_names(cls, section: dict[str, Any]) -> dict[str, Any]:
         for name in section:

@@ -12,7 +12,7 @@ from ucr.foundation.errors import UserError
 
 M = TypeVar("M", bound=BaseModel)
 PARAMS_FILE = "params.yaml"
-WHOLE = {"methods", "supervised", "unsupervised", "variants"}
+WHOLE = {"methods", "supervised", "tests", "unsupervised", "variants"}
 
 
 class Section(BaseModel):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ucr.data.segments import Segment, SegmentStore
+from ucr.data.held_out import HeldOut, held_out_stores
+from ucr.data.segments import Segment
 from ucr.foundation.errors import UserError
 from ucr.foundation.params import Params
 from ucr.methods.contract import Baseline, Meta, NotAvailable, Oracle, check_estimates
@@ -39,7 +40,7 @@ class MethodRun:
 
     meta: Meta
     method: Baseline | Oracle
-    store: SegmentStore
+    store: HeldOut
     lacks: str = ""
 
     @property
@@ -58,9 +59,13 @@ class MethodRun:
         )
 
     def chunks(self) -> list[range]:
-        """Indices of the segments of each call."""
+        """Indices of the segments of each call, which are of one set."""
         size = getattr(self.method, "batch_size", BATCH) if self.batched else 1
-        return [range(start, min(start + size, len(self.store))) for start in range(0, len(self.store), size)]
+        return [
+            range(start, min(start + size, places.stop))
+            for places in self.store.sets.values()
+            for start in range(places.start, places.stop, size)
+        ]
 
     def run(self, chunk: range) -> list[Outcome]:
         """Separate some segments in one call or, if it fails, in one call each.
@@ -122,7 +127,7 @@ def open_run(name: str, params: Params) -> MethodRun:
     UserError
         If the parameters, the segments and the method don't go together, or something is missing.
     """
-    store = SegmentStore(SEGMENTS, "test")
+    store = HeldOut(held_out_stores(SEGMENTS))
     if list(store.sources) != params.sources:
         holds, asks = ", ".join(store.sources), ", ".join(params.sources)
         raise UserError(f"{SEGMENTS} holds {holds} but params.yaml asks for {asks}: run `dvc repro segments`")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ucr.foundation.data_params import NAME
 from ucr.foundation.errors import UserError
-from ucr.foundation.params import NAME
 from ucr.program.streaming import AudioReader, writing
 from ucr.weights import FOLDER, tasks, weights_of
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ucr.data.segments import Cut, SegmentStore, SegmentWriter, create_lmdb, cut_track, open_lmdb, put
+from ucr.data.cutting import Cut, SegmentWriter, cut_track
+from ucr.data.segments import SegmentStore, create_lmdb, open_lmdb, put
 from ucr.data.slakh.read import Track
 from ucr.data.slakh.song import SPLITS
 from ucr.foundation.errors import UserError
@@ -186,7 +187,7 @@ def test_a_failed_finish_leaves_the_old_store(tracks, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "segments.json")
 
-    monkeypatch.setattr("ucr.data.segments.write_json", full)
+    monkeypatch.setattr("ucr.data.cutting.write_json", full)
     with pytest.raises(OSError, match="No space left"):
         store_of(tracks[1:], tmp_path)
     assert read_json(tmp_path / "segments" / "segments.json") == before

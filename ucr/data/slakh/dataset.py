@@ -11,13 +11,13 @@ from tempfile import TemporaryDirectory
 
 from tqdm import tqdm
 
+from ucr.data.sets import folder_of
 from ucr.data.slakh.compose import compose
 from ucr.data.slakh.midi import find_midi, read_midi, split_of
 from ucr.data.slakh.patches import reserved_patches
 from ucr.data.slakh.render import SAMPLE_RATE, default_soundfont, render_song
 from ucr.data.slakh.song import SPLITS
 from ucr.data.slakh.soundfont import fix_soundfont
-from ucr.data.tracks import users_folder
 from ucr.foundation.errors import UserError
 from ucr.foundation.hashes import bytes_hash
 from ucr.foundation.params import DataParams
@@ -42,7 +42,7 @@ def make_slakh_mini(data: DataParams, seed: int, folder: Path) -> dict:
 
 def make_midi(data: DataParams, folder: Path) -> dict:
     """Render the user's MIDI files into `folder`; a file that can't be read is named in a warning and left out."""
-    home = users_folder(data.path)
+    home = folder_of(data.name, data.path)
     names = [path.relative_to(home).as_posix() for path in find_midi(home)]
     order = sorted((SPLITS.index(split_of(name)), name) for name in names)
     digests, files = [], {}
