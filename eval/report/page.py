@@ -98,6 +98,8 @@ def make_page(results: Results, params: Params, drawings: list[Drawing], figures
         params=params,
         results=results,
         count=own.rows["segment"].nunique(),
+        seconds=(own.sets[0] in params.tests and params.tests[own.sets[0]].seconds)
+        or params.segments.seconds,
         headlines=make_headlines(own),
         further={each.sets[0]: make_headlines(each) for each in further},
         best=best_of_each_kind(own, params.task),
