@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -35,9 +36,11 @@ def make_track() -> Callable[..., Path]:
             if not rendered:
                 continue
             if np.isscalar(audio):
-                audio = audio * np.random.default_rng(i).uniform(-1, 1, round(seconds * rate))
+                audio = audio * np.random.default_rng([i, crc32(folder.name.encode())]).uniform(
+                    -1, 1, round(seconds * rate)
+                )
             soundfile.write(str(folder / "stems" / f"{name}.{ending}"), audio, rate, subtype="PCM_16")
-        (folder / "metadata.yaml").write_text(yaml.safe_dump({"UUID": "0", "stems": entries}))
+        (folder / "metadata.yaml").write_text(yaml.safe_dump({"UUID": f"of {folder}", "stems": entries}))
         return folder
 
     return make

@@ -135,7 +135,7 @@ def test_every_set_is_scored(made):
     assert set(follow["set"]) == who | {f"{name}, random pairs" for name in who}
     assert rows["value"].notna().all()
     provenance = json.loads((made / "generation_scores/provenance.json").read_text())
-    assert provenance["data"] == "noise and a tone"
+    assert provenance["data"] == {"test": "noise and a tone"}
 
 
 def test_real_clips_are_the_nearest_to_real_clips(made):

@@ -17,7 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ucr.data.segments import create_lmdb, decoded, encoded, open_lmdb, place_of, put
-from ucr.data.slakh.read import read_sources
+from ucr.data.slakh.read import identities, read_sources
 from ucr.data.slakh.song import SPLITS
 from ucr.data.tracks import Note, Reader, Skip, Track
 from ucr.foundation.errors import UserError
@@ -140,6 +140,7 @@ class SegmentWriter:
         self.index: list[dict] = []
         self.skipped: list[dict] = []
         self.notes: list[dict] = []
+        self._identities: dict[tuple[str, str], set[str]] = {}
         self.done: set[tuple[str, str]] = set()
         earlier = self._earlier()
         if not earlier:
@@ -181,14 +182,19 @@ class SegmentWriter:
         self.index += entry["index"]
         self.skipped += entry["skipped"]
         self.notes += entry["notes"]
+        place = entry["split"], entry["track"]
+        self._identities[place] = {row["digest"] for row in entry["index"] if row["digest"]} | set(
+            entry["identities"]
+        )
 
     def add(self, track: Track, cut: Cut) -> None:
         """Store what a track gave: first its audio, then that it is done."""
         with self._writing():
             put(self._envs[track.split], cut.audio)
         where = {"split": track.split, "track": track.name}
+        same = identities(track.folder) if cut.index else []
         notes = [{**where, "reason": reason, "detail": detail} for reason, detail in cut.notes]
-        self._note({**where, "index": cut.index, "skipped": cut.skipped, "notes": notes})
+        self._note({**where, "index": cut.index, "skipped": cut.skipped, "notes": notes, "identities": same})
 
     def finish(self, folder: str | Path, meta: dict, may_lack: Sequence[str] = ()) -> dict:
         """Put the whole store at `folder` and remove the unfinished one.
@@ -212,6 +218,7 @@ class SegmentWriter:
         UserError
             If a split has no segment.
         """
+        self._leave_out_copies()
         counts = Counter(row["split"] for row in self.index)
         for split in self._splits:
             if not counts[split] and split not in may_lack:
@@ -242,6 +249,30 @@ class SegmentWriter:
         self.close()
         shutil.rmtree(self.work)
         return meta
+
+    def _leave_out_copies(self) -> None:
+        """Of a song in two splits only the copy in the later one stays, test after validation after train."""
+        homes: dict[str, tuple[str, str]] = {}
+        for place, same in sorted(self._identities.items(), key=lambda item: SPLITS.index(item[0][0])):
+            homes |= dict.fromkeys(same, place)
+        for (split, track), same in self._identities.items():
+            others = sorted({homes[each] for each in same if homes[each][0] != split})
+            if not others:
+                continue
+            detail = "/".join(others[0])
+            tqdm.write(
+                f"warning: {split}/{track} is left out: it is the same song as {detail}", file=sys.stderr
+            )
+            reason = "the same song is in another split"
+            self.skipped = [row for row in self.skipped if (row["split"], row["track"]) != (split, track)]
+            self.skipped.append(
+                {"split": split, "track": track, "segment": "", "reason": reason, "detail": detail}
+            )
+            with self._writing(), self._envs[split].begin(write=True) as transaction:
+                for row in self.index:
+                    if (row["split"], row["track"]) == (split, track):
+                        transaction.delete(row["segment"].encode())
+            self.index = [row for row in self.index if (row["split"], row["track"]) != (split, track)]
 
     def _why(self, split: str) -> str:
         reasons = Counter(row["reason"] for row in self.skipped if row["split"] == split)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 
 import lmdb
@@ -114,6 +115,30 @@ def test_every_source_of_a_kept_segment_is_loud_enough(levels, least):
     for i, name in enumerate(["Track00001_0", "Track00001_1"]):
         rms = np.abs(np.rint(np.array(levels).reshape(2, 2)[:, i] * 32768)) / 32768
         assert (name in found.audio) == bool((rms >= least).all())
+
+
+@pytest.mark.parametrize("same", ["audio", "UUID", "MIDI"])
+def test_a_song_in_two_splits_stays_in_the_later_one(tracks, tmp_path, same, capsys):
+    train, other = tracks[0], tracks[3]
+    if same == "audio":
+        shutil.copytree(other.folder / "stems", train.folder / "stems", dirs_exist_ok=True)
+    elif same == "UUID":
+        shutil.copy(other.folder / "metadata.yaml", train.folder)
+    else:
+        for track in (train, other):
+            (track.folder / "all_src.mid").write_bytes(b"MThd")
+    meta = store_of(tracks, tmp_path)
+    assert meta["counts"] == {"train": 3, "validation": 3, "test": 3}
+    assert "train/Track00001 is left out: it is the same song as test/Track00004" in capsys.readouterr().err
+    assert SegmentStore(tmp_path / "segments", "train").names == [
+        "Track00002_0",
+        "Track00002_1",
+        "Track00002_2",
+    ]
+    skipped = pd.read_csv(tmp_path / "segments" / "skipped.csv", keep_default_na=False)
+    assert skipped.to_numpy().tolist() == [
+        ["train", "Track00001", "", "the same song is in another split", "test/Track00004"]
+    ]
 
 
 @pytest.mark.parametrize("peak", [0.9, 1.0, 1.6, 2.0, 5.0])

@@ -18,9 +18,11 @@ import yaml
 from ucr.data.slakh.song import SPLITS
 from ucr.data.tracks import OTHER, Note, Skip, Track, check_alike, read_mono
 from ucr.foundation.errors import UserError
+from ucr.foundation.hashes import file_hash
 
 TRACK = re.compile(r"Track\d+")
 STEM = re.compile(r"[A-Za-z0-9_-]+")
+UUID = re.compile(rb"^UUID: *(.*\S)", re.MULTILINE)
 FORMATS = (".flac", ".wav")
 LAST_DIGIT = {"8": "validation", "9": "test", "0": "test"}
 
@@ -120,6 +122,16 @@ def _stems(path: Path) -> dict[str, dict]:
                     f"{path}: stems.{name} lacks the key {key}, or it is no {kinds[0].__name__}: {remedy}"
                 )
     return stems
+
+
+def identities(folder: Path) -> list[str]:
+    """What tells that two tracks are one song: the metadata's UUID and a hash of the MIDI file, if there are any."""
+    found = []
+    if (path := folder / "metadata.yaml").is_file() and (uuid := UUID.search(path.read_bytes())):
+        found.append(f"UUID {uuid[1].decode(errors='replace')}")
+    if (path := folder / "all_src.mid").is_file():
+        found.append(f"MIDI {file_hash(path)}")
+    return found
 
 
 def read_sources(folder: Path, sources: list[str], sample_rate: int) -> tuple[np.ndarray, list[Note]]:
