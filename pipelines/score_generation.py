@@ -250,7 +250,7 @@ def main() -> None:
     for name, path in learned_spaces(params).items():
         load_space(name, path)
     manifest = read_manifest()
-    (name, test), *_ = held_out_stores().items()
+    (set_name, test), *_ = held_out_stores().items()
     train = SegmentStore(SEGMENTS, "train")
     clips, found = embed_all(params, manifest, test, train)
     embeddings = project(clips, found, params.generation.spaces)
@@ -258,7 +258,7 @@ def main() -> None:
     rows = rows.round({"value": 6})
     values = params.model_dump()
     provenance = {
-        "data": {name: test.fingerprint},
+        "data": {set_name: test.fingerprint},
         "generated": files_hash(GENERATED / "manifest.csv"),
         "params": {"hash": values_hash(values), "values": values},
         **made_with(),

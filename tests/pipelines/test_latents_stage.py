@@ -38,7 +38,12 @@ def make_segments(folder: Path, counts: dict[str, int], n_samples: int = RATE //
             for i in range(count):
                 audio = np.stack([3000 * rng.standard_normal(n_samples), tone]).astype(np.int16)
                 transaction.put(f"Track{i // 4:05d}_{i % 4}".encode(), audio.tobytes())
-    meta = {"sources": ["drums", "bass"], "sample_rate": RATE, "dataset": "test", "fingerprint": "noise and a tone"}
+    meta = {
+        "sources": ["drums", "bass"],
+        "sample_rate": RATE,
+        "dataset": "test",
+        "fingerprint": "noise and a tone",
+    }
     (folder / "segments.json").write_text(json.dumps(meta))
 
 
