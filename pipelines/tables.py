@@ -12,6 +12,7 @@ from eval.generation import EMBEDDING_COLUMNS, ROW_COLUMNS, generation_table
 from eval.provenance import check_comparable, provenance_table
 from eval.tables import MethodInfo, data_table, headline, tables_of_sets
 from pipelines import run_stage
+from ucr.data.sets import about
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_json, read_table, write_csv, write_json
 from ucr.foundation.params import Params, load_params
@@ -59,13 +60,14 @@ def make(params: Params) -> list[Path]:
     remedy = "run `dvc repro score_generation`"
     embeddings = read_table(GENERATION / "embeddings.csv", EMBEDDING_COLUMNS, remedy=remedy)
     clips = read_table(GENERATION / "rows.csv", ROW_COLUMNS, remedy=remedy)
+    places = {params.data.name: (params.data.name, SEGMENTS)}
+    places |= {name: (options.name, TEST_SETS / name) for name, options in params.tests.items()}
     tables = {
         "separation": scores.separation,
         "comparisons": scores.comparisons,
         "tracks": scores.tracks,
-        "data": pd.concat(
-            [_data(params.data.name, SEGMENTS), *(_data(n, TEST_SETS / n) for n in params.tests)]
-        ),
+        "sets": pd.DataFrame([_card(name, *place) for name, place in places.items()]),
+        "data": pd.concat([_data(name, folder) for name, (_, folder) in places.items()]),
         "cost": cost_table(
             {
                 method: read_json(_existing(COSTS / f"{method}.json", f"cost@{method}"))
@@ -79,6 +81,23 @@ def make(params: Params) -> list[Path]:
         write_csv(OUT / f"{name}.csv", table)
     write_json(METRICS, headline(scores.separation))
     return [*(OUT / f"{name}.csv" for name in tables), METRICS]
+
+
+def _card(name: str, kind: str, folder: Path) -> dict:
+    """One line on the set `name`, of the data set `kind`: what it is and how much of it is used."""
+    index = read_table(folder / "index.csv", ["track"], [], "run `dvc repro`")
+    seconds = read_json(folder / "segments.json")["seconds"]
+    sounds, licence = about(kind)
+    return {
+        "set": name,
+        "data": kind,
+        "sounds": sounds,
+        "licence": licence,
+        "tracks": len(index[["split", "track"]].drop_duplicates()),
+        "segments": len(index),
+        "segment_seconds": seconds,
+        "hours": round(len(index) * seconds / 3600, 3),
+    }
 
 
 def _data(name: str, folder: Path) -> pd.DataFrame:

@@ -199,6 +199,7 @@ def _audio(listening: Listening) -> dict[str, str]:
 # --- what the results are of ----------------------------------------------------------------------
 
 CAPTIONS = {
+    "sets": "The data sets, and how much of each is used, training and test songs together",
     "data": "What the data stage kept and skipped, by split and reason",
     "generation": "Scores of generated audio. Distances are from clips of training songs (real: one half of these "
     "songs against the other). Copies are looked for among training segments: codec is nothing but copies, the test "

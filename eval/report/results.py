@@ -60,6 +60,7 @@ COST_NAMES = {
 # What the page can do without: the file or pattern, and what is then not shown.
 OPTIONAL_TABLES = {
     "comparisons": ("reports/tables/comparisons.csv", "tests between methods"),
+    "sets": ("reports/tables/sets.csv", "what the data sets are"),
     "data": ("reports/tables/data.csv", "what was skipped"),
     "cost": ("reports/tables/cost.csv", "compute cost"),
     "generation": ("reports/tables/generation.csv", "generation scores"),

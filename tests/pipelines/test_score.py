@@ -79,6 +79,7 @@ def project(tmp_path, monkeypatch, params) -> Path:
     Path("segments/index.csv").write_text(
         "split,track,segment\n" + "".join(f"test,{name[:-2]},{name}\n" for name in NAMES)
     )
+    write_json("segments/segments.json", {"seconds": 7.0})
     Path("segments/skipped.csv").write_text(
         "split,track,segment,reason,detail\ntest,Track00009,,lacks a class,bass\n"
     )
@@ -124,6 +125,11 @@ def test_both_stages_from_the_command_line(project):
         data == "set,split,item,reason,count\nslakh_mini,test,track,used,2\n"
         "slakh_mini,test,track,lacks a class,1\nslakh_mini,test,segment,used,4\n"
     )
+    (card,) = pd.read_csv("reports/tables/sets.csv").to_dict("records")
+    assert (card["set"], card["sounds"], card["tracks"], card["segments"]) == (
+        "slakh_mini", "composed and rendered", 2, 4
+    )  # fmt: skip
+    assert card["hours"] == pytest.approx(4 * 7 / 3600, abs=1e-3)
     assert list(pd.read_csv("reports/tables/provenance.csv")["method"]) == ["irm", "hpss"]
 
 

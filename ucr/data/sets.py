@@ -14,6 +14,20 @@ from ucr.data.stems import find_stems, read_stems
 from ucr.data.tracks import Reader, Track
 from ucr.foundation.errors import UserError
 
+UNKNOWN = "not stated: yours to know"
+ABOUT = {  # how the sounds were made, and their licence (docs/licences.md)
+    "slakh_mini": ("composed and rendered", "free, but for the SoundFont's"),
+    "slakh2100": ("rendered", "CC BY 4.0"),
+    "midi": ("rendered", UNKNOWN),
+    "musdb18": ("recorded", "academic use; each track has its own"),
+    "stempeg": ("recorded", "CC BY-NC-SA 3.0"),
+}
+
+
+def about(name: str) -> tuple[str, str]:
+    """How the sounds of the data set `name` were made, and their licence, as far as its name tells."""
+    return ABOUT.get(name, ("the user's own", UNKNOWN))
+
 
 def folder_of(name: str, path: str | None) -> Path:
     """Where the user's data set `name` lies: at `path`, or within a package."""
