@@ -123,7 +123,7 @@ def whole(tmp_path_factory, request):
         stems = folder / "set" / split / f"Track{number:05d}" / "stems"
         stems.mkdir(parents=True)
         for i in range(2):
-            soundfile.write(stems / f"S{i:02d}.flac", noise[:, i], RATE)
+            soundfile.write(stems / f"S{i:02d}.flac", np.roll(noise[:, i], number), RATE)
         entries = {
             f"S{i:02d}": {"inst_class": c, "audio_rendered": True} for i, c in enumerate(("Drums", "Bass"))
         }
