@@ -13,7 +13,7 @@ from ucr.foundation.checkpoints import CARD, WEIGHTS, default_device, load_model
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_json, write_json
 from ucr.foundation.hashes import file_hash
-from ucr.foundation.provenance import made_with
+from ucr.foundation.provenance import code_version
 from ucr.model.decomposition import Setting, load_decomposition
 from ucr.program.shipped import TASK, shipped, sources_of, weights_folder
 from ucr.program.songs import find_songs, read_songs, songs_hash
@@ -22,7 +22,9 @@ UNFINISHED = "unfinished"  # in the folder of a training that goes on: latents, 
 SETTINGS = "settings.json"
 LEAST = 8  # segments of music: one for each crop of a batch
 LEAST_OF_A_SONG = 2
-ADAPTING = 1.5  # times its length a song is learnt from, less what starting takes: with separation under two
+ADAPTING = (
+    1.25  # times its length a song is learnt from, less what starting takes: with separation well under two
+)
 STARTING = 5.0  # seconds to load what trains, about, on two cores
 
 
@@ -121,7 +123,7 @@ def _train(
     learnt = learn(store, setting, tensors, work, seconds, seed, settings)
     card = {
         **learnt.card,
-        **made_with(),
+        "code": code_version(),
         "task": "+".join(setting.sources),
         "data": census,
         "settings": settings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import lmdb
@@ -126,8 +127,7 @@ def _write(
         reasons += [f"and {len(left_out) - 1} more"] if len(left_out) > 1 else []
         why = f" ({', '.join(reasons)})" if reasons else ""
         raise UserError(
-            f"there are {seconds:.0f} s of music to learn from, and at least {needed:.0f} s are needed{why}: "
-            f"{remedy}"
+            f"there are {seconds:.0f} s of music to learn from, and at least {needed:.0f} s are needed{why}: {remedy}"
         )
     n_samples = round(WINDOW * codec.sample_rate)
     describe(folder, codec, config, n_samples, sources, songs_hash(paths), {"train": kept})
@@ -141,13 +141,14 @@ def _write(
     write_json(folder / CENSUS, census)
 
 
+@dataclass
 class _Found:
-    """What a song gave so far."""
+    """What a song gave so far: segments kept and silent ones, seconds kept, and why it is not read further."""
 
-    def __init__(self) -> None:
-        self.kept = self.silent = 0
-        self.seconds = 0.0
-        self.trouble = ""
+    kept: int = 0
+    silent: int = 0
+    seconds: float = 0.0
+    trouble: str = ""
 
 
 @torch.no_grad()

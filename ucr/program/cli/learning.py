@@ -42,13 +42,13 @@ def train(
 
     \b
     ucr train my_songs -o my_weights
-        an hour of music or more; then: ucr separate song.mp3 -o stems --weights my_weights
+        then: ucr separate song.mp3 -o stems --weights my_weights
     ucr train my_songs -o my_weights --start drums+bass --minutes 5
     ucr train *.mp3 -o my_weights --sources drums,bass,other
 
-    Every song is read once, as a stream; memory does not grow with it. Songs that can't be read and what is silent are
-    left out, and counted. Run the same command again after an interruption: it goes on. What it printed, and how the
-    weights came about, is on their card: ucr info my_weights
+    Every song is read once, as a stream; ten hours take 1.5 GB of memory. Songs that can't be read and what is
+    silent are left out, and counted. Run the same command again after an interruption: it goes on. What it printed,
+    and how the weights came about, is on their card: ucr info my_weights
     """
     import ucr
 
