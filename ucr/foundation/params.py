@@ -147,8 +147,8 @@ class DecompositionParams(Section):
     training, from its start, components are also drawn to a blind `grouping` of the mixture
     (`ucr.training.grouping`), and a share `remix` of its crops puts such components of different mixtures together,
     their tones changed by `equalise` dB (a standard deviation); 0, the paper's, is composition alone. The components'
-    energies are also kept from rising and falling together, by `independence` times
-    `ucr.model.decomposition.dependence` in the loss (0, the paper's: not at all).
+    energies are also kept from rising and falling together, by `ucr.model.decomposition.dependence` in the loss, whose
+    weight rises from 0 at the start to `independence` at the end (0, the paper's: not at all).
 
     Of several `rounds` each trains anew, and from the second on what the last round's model makes of the mixtures,
     refined as `ucr_adapted` does, takes the grouping's place. `first` holds the first round's differences from the

@@ -220,7 +220,7 @@ class DecompositionModel(nn.Module):
         alpha: Tensor,
         labels: Tensor | None = None,
         *,
-        independence: float = 0.0,
+        independence: Tensor | None = None,
     ) -> Tensor:
         """Mean squared error of the composed prediction.
 
@@ -233,16 +233,16 @@ class DecompositionModel(nn.Module):
         labels : float32[b, n, channels, frames], optional
             Pseudo-labels of the components' latents; with them, the error of the components is added, and
             that of the ratio masks which they make.
-        independence
-            With it, so many times the components' `dependence` is added.
+        independence : float32[b], optional
+            With it, so many times the `dependence` of each item's components is added.
         """
         clean = self.normalise(latents)
         noisy = iadb.blend(clean, noise, alpha)
         noisy = noisy[:, None].expand(-1, self.n_components, -1, -1)
         components = self.denoise(noisy, alpha, self.encode(clean)).float()
         loss = functional.mse_loss(self.compose(components), iadb.target(clean, noise, self.params.iadb))
-        if independence:
-            loss = loss + independence * dependence(components ** (1 / self.power))
+        if independence is not None:
+            loss = loss + (independence * dependence(components ** (1 / self.power))).mean()
         if labels is None:
             return loss
         labels = labels / self.scale / self.level(latents)[:, None]
@@ -311,8 +311,8 @@ def dependence(magnitudes: Tensor) -> Tensor:
 
     Returns
     -------
-    float32[]
-        The mean over items and pairs of components: 0 where no band of one goes with any of another's, or one of the
+    float32[b]
+        The mean over pairs of components: 0 where no band of one goes with any of another's, or one of the
         two is silent, 1 where all bands of all components share one course.
     """
     energies = magnitudes.square()
@@ -324,7 +324,7 @@ def dependence(magnitudes: Tensor) -> Tensor:
         squares = (courses[:, i] @ courses[:, j].transpose(1, 2)).square()
         weights = levels[:, i, :, None] * levels[:, j, None, :]
         pairs.append((squares * weights).sum(dim=(1, 2)) / (weights.sum(dim=(1, 2)) + TINY))
-    return torch.stack(pairs).mean()
+    return torch.stack(pairs).mean(dim=0)
 
 
 def component_error(components: Tensor, labels: Tensor, mixtures: Tensor, power: float) -> Tensor:

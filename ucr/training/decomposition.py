@@ -100,6 +100,17 @@ def make_job(
             return (crops(training, places),)
         return labelled_crops(training, labels, places, model.power, params.remix, params.equalise, rng)
 
+    def noise(batch: tuple[Tensor, ...], progress: float) -> tuple[Tensor, ...]:
+        mixtures, *labelled = batch
+        independence = mixtures.new_full((len(mixtures),), progress * params.independence)
+        return (mixtures, *model.draw_noise(mixtures, progress), independence, *labelled)
+
+    def loss(batch: tuple[Tensor, ...]) -> Tensor:
+        mixtures, drawn, alpha, independence, *labelled = batch
+        return model.loss(
+            mixtures, drawn, alpha, *labelled, independence=independence if params.independence else None
+        )
+
     def validate() -> dict[str, float]:
         mixtures = held_out.to(next(model.parameters()).device)
         losses = [model.loss(batch, *model.draw_noise(batch)).item() for batch in mixtures.split(optim.batch)]
@@ -110,7 +121,7 @@ def make_job(
         name="decomposition",
         module=model,
         draw=draw,
-        loss=lambda batch: model.loss(*batch, independence=params.independence),
+        loss=loss,
         validate=validate,
         optim=optim,
         steps=steps,
@@ -122,7 +133,7 @@ def make_job(
             "guidance": guidance,
         },
         cpu_bfloat16=True,
-        noise=lambda batch, progress: (batch[0], *model.draw_noise(batch[0], progress), *batch[1:]),
+        noise=noise,
     )
 
 
