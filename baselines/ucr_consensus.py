@@ -32,7 +32,7 @@ META = Meta(
 TINY = 1e-8  # of the mean magnitude
 SPECTRA = 4  # of each estimate
 UPDATES = 60
-SHARPNESS = 16.0  # power of the errors' ratio
+SHARPNESS = 64.0  # power of the errors' ratio
 
 
 class Method(Pretrained):
@@ -76,7 +76,10 @@ def weights(candidates: np.ndarray) -> np.ndarray:
 
     The magnitudes of every estimate are factorised into `SPECTRA` spectra and activations. The weight is the error's
     inverse to the power `SHARPNESS`, the error being the Kullback-Leibler divergence of a separation's estimates, as a
-    share of their magnitudes. This takes no true source.
+    share of their magnitudes. This takes no true source, and neither did the choice of the two numbers: on unweighted
+    consensuses of twelve validation mixtures, put together anew as mixtures whose parts are known, the refined mean has
+    12.9 dB SI-SDR without weights; with 4 spectra and the powers 4, 16, 64 and 1000 it has 13.0, 13.1, 13.2 and 13.1,
+    with 2 or 8 spectra at most 12.9 and 13.0.
 
     Parameters
     ----------
