@@ -60,7 +60,7 @@ def make(params: Params) -> list[Path]:
     remedy = "run `dvc repro score_generation`"
     embeddings = read_table(GENERATION / "embeddings.csv", EMBEDDING_COLUMNS, remedy=remedy)
     clips = read_table(GENERATION / "rows.csv", ROW_COLUMNS, remedy=remedy)
-    places = {params.data.name: (params.data.name, SEGMENTS)}
+    places: dict[str, tuple[str, Path]] = {params.data.name: (params.data.name, SEGMENTS)}
     places |= {name: (options.name, TEST_SETS / name) for name, options in params.tests.items()}
     tables = {
         "separation": scores.separation,
