@@ -9,7 +9,8 @@ import numpy as np
 import soxr
 
 from ucr.data.splits import in_splits, split_folders
-from ucr.data.tracks import ENDINGS, Note, Skip, Track, check_length, files_below, read_mono
+from ucr.data.tracks import Note, Skip, Track, check_length, files_below, read_mono
+from ucr.foundation.audio import ENDINGS
 from ucr.foundation.errors import UserError
 
 

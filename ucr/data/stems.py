@@ -16,7 +16,6 @@ import soxr
 
 from ucr.data.splits import STEM_FILE, in_splits, split_folders
 from ucr.data.tracks import (
-    ENDINGS,
     OTHER,
     Note,
     Skip,
@@ -26,7 +25,7 @@ from ucr.data.tracks import (
     files_below,
     read_mono,
 )
-from ucr.foundation.audio import own_stems
+from ucr.foundation.audio import ENDINGS, own_stems
 from ucr.foundation.errors import UserError
 
 MIXTURES = ("mixture", "mix")

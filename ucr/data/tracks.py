@@ -15,10 +15,6 @@ from ucr.foundation.files import read_audio
 
 NEAR_EMPTY = 1e-4  # peak amplitude, -80 dB
 LONGEST = 3600.0  # seconds; a whole track is in memory at once
-ENDINGS = {
-    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".m4a", ".aac", ".mp4", ".wma", ".webm"),
-    *(".w64", ".rf64", ".caf", ".au", ".wv", ".ape", ".mka", ".mkv", ".mov"),
-}  # fmt: skip
 OTHER = "other"  # the source that is all that no other source takes
 
 

@@ -29,6 +29,11 @@ UNKNOWN = 2**40  # samples, and beyond: libsndfile's way to say that a header gi
 OGG_PAGE = 65307  # bytes at most
 STREAMED = 0x7FFFF000  # bytes, and beyond: what programs that write to a pipe put for a length
 CUT = re.compile(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)  # in libsndfile's notes
+# Of the files in a folder that are taken for audio
+ENDINGS = {
+    ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".ape", ".au", ".caf", ".flac", ".m4a", ".mka", ".mkv", ".mov", ".mp2",
+    ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".rf64", ".w64", ".wav", ".webm", ".wma", ".wv",
+}  # fmt: skip
 
 
 class Forward(soundfile.SoundFile):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from ucr.codecs import Codec
 from ucr.data.segments import create_lmdb, put
+from ucr.foundation.audio import ENDINGS
 from ucr.foundation.checkpoints import default_device
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_json, replacing, write_json
@@ -23,10 +23,6 @@ from ucr.program.streaming import WINDOW, AudioReader
 from ucr.signal.overlap import windows
 from ucr.training.latents import BATCH, LatentStore, describe
 
-SONG = re.compile(
-    r".*\.(aac|ac3|aif[cf]?|aiff|ape|au|caf|flac|m4a|mk[av]|mov|mp[234]|og[ag]|opus|rf64|w64|wav|webm|wma|wv)",
-    re.IGNORECASE,
-)  # the files in a folder that are taken for songs
 SILENCE = 1e-3  # RMS: what is quieter, by 60 dB under full scale, is no music to learn from
 CENSUS = "songs.json"
 
@@ -43,7 +39,9 @@ def find_songs(given: Sequence[str | Path]) -> list[Path]:
     for each in map(Path, given):
         paths = [each]
         if each.is_dir():
-            paths = sorted(path for path in each.rglob("*") if SONG.fullmatch(path.name) and path.is_file())
+            paths = sorted(
+                path for path in each.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file()
+            )
             if not paths:
                 raise UserError(f"{each} holds no audio file: name a folder with songs in it, or songs")
         elif not each.is_file():
