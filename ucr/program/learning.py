@@ -16,7 +16,7 @@ from ucr.foundation.hashes import file_hash
 from ucr.foundation.provenance import code_version
 from ucr.model.decomposition import Setting, load_decomposition
 from ucr.program.shipped import TASK, shipped, sources_of, weights_folder
-from ucr.program.songs import find_songs, read_songs, songs_hash
+from ucr.program.song_latents import read_songs, song_files, songs_hash
 
 UNFINISHED = "unfinished"  # in the folder of a training that goes on: latents, pseudo-labels, checkpoint
 SETTINGS = "settings.json"
@@ -72,7 +72,7 @@ def train(
         raise UserError(f"{minutes} minutes are no time to train: give more than 0")
     given = [songs] if isinstance(songs, (str, Path)) else songs
     weights = None if start is None else weights_folder(start)
-    _train(find_songs(given), Path(out), sources, 60 * minutes, weights, seed, LEAST, "add songs")
+    _train(song_files(given), Path(out), sources, 60 * minutes, weights, seed, LEAST, "add songs")
     return Path(out)
 
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ucr.codecs import Codec
 from ucr.data.segments import create_lmdb, put
+from ucr.data.tracks import files_below
 from ucr.foundation.audio import ENDINGS
 from ucr.foundation.checkpoints import default_device
 from ucr.foundation.errors import UserError
@@ -27,7 +28,7 @@ SILENCE = 1e-3  # RMS: what is quieter, by 60 dB under full scale, is no music t
 CENSUS = "songs.json"
 
 
-def find_songs(given: Sequence[str | Path]) -> list[Path]:
+def song_files(given: Sequence[str | Path]) -> list[Path]:
     """Files by their paths, and all audio files in folders and their folders; each once.
 
     Raises
@@ -39,9 +40,7 @@ def find_songs(given: Sequence[str | Path]) -> list[Path]:
     for each in map(Path, given):
         paths = [each]
         if each.is_dir():
-            paths = sorted(
-                path for path in each.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file()
-            )
+            paths = files_below(each, ENDINGS)
             if not paths:
                 raise UserError(f"{each} holds no audio file: name a folder with songs in it, or songs")
         elif not each.is_file():
