@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.seeds import spread
 from eval.tables import of_first_set
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_table, replacing
@@ -42,7 +43,7 @@ def pages(folder: Path = ROOT, tables: Path = TABLES) -> dict[Path, str]:
     order = _order(scores)
     found = {
         "headline": _headline(scores, [name for name in order if name in HEADLINE]),
-        "separation": _separation(scores, order),
+        "separation": _separation(scores, order, _over_seeds(tables.parent / "seeds.csv")),
         "cost": _cost(read_table(tables / "cost.csv").set_index("method"), order),
     }
     return {
@@ -71,7 +72,18 @@ def _headline(scores: pd.DataFrame, methods: list[str]) -> str:
     return _markdown(["method", "kind", "SI-SDR drums", "SI-SDR bass", "SI-SIR drums", "SI-SIR bass"], rows)
 
 
-def _separation(scores: pd.DataFrame, methods: list[str]) -> str:
+def _over_seeds(path: Path) -> dict[str, str]:
+    """Of each method that `benchmarks.seeds` trained: its scores' standard deviations over how many seeds."""
+    if not path.is_file():
+        return {}
+    found = spread(read_table(path, ["method", "share"]))
+    return {
+        str(name): f"{row['si_sdr_drums_sd']:.1f} / {row['si_sdr_bass_sd']:.1f} ({row['seeds']:.0f})"
+        for name, row in found[found["seeds"] > 1].iterrows()
+    }
+
+
+def _separation(scores: pd.DataFrame, methods: list[str], over_seeds: dict[str, str]) -> str:
     cells = scores.set_index(["method", "source", "metric"]).sort_index()
 
     def interval(name: str, source: str) -> str:
@@ -92,6 +104,7 @@ def _separation(scores: pd.DataFrame, methods: list[str]) -> str:
             interval(name, "bass"),
             both(name, "si_sir"),
             both(name, "si_sar"),
+            over_seeds.get(name, ""),
             str(cells.loc[name].xs("si_sdr", level="metric")["n"].min()),
         ]
         for name in methods
@@ -103,6 +116,7 @@ def _separation(scores: pd.DataFrame, methods: list[str]) -> str:
         "SI-SDR bass",
         "SI-SIR drums / bass",
         "SI-SAR drums / bass",
+        "SD of SI-SDR over seeds",
         "n",
     ]
     return _markdown(head, rows)

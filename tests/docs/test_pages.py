@@ -88,9 +88,20 @@ def test_a_score_without_a_mean_is_left_empty(elsewhere):
     rows = pd.read_csv(table)
     rows.loc[(rows["method"] == "mixture") & (rows["metric"] == "si_sar"), ["mean", "n"]] = np.nan, 0
     rows.to_csv(table, index=False)
+    n = rows.loc[(rows["method"] == "mixture") & (rows["metric"] == "si_sdr"), "n"].iloc[0]
     results = pages.pages(elsewhere, elsewhere / "tables")[elsewhere / "docs" / "results.md"]
     (row,) = [line for line in results.splitlines() if line.startswith("| `mixture` | bound | -")]
-    assert row.endswith("|  | 47 |")
+    assert row.endswith(f"|  |  | {n} |")
+
+
+def test_the_spread_over_seeds_stands_beside_a_score(elsewhere):
+    lines = ["method,seed,share,si_sdr_drums,si_sdr_bass", "ucr,0,1.0,9.0,10.0", "ucr,1,1.0,10.0,10.0"]
+    (elsewhere / "seeds.csv").write_text("\n".join([*lines, "nmf,0,1.0,8.0,9.0", ""]))
+    results = pages.pages(elsewhere, elsewhere / "tables")[elsewhere / "docs" / "results.md"]
+    assert next(line for line in results.splitlines() if line.startswith("| `ucr` ")).count(
+        "| 0.7 / 0.0 (2) |"
+    )
+    assert next(line for line in results.splitlines() if line.startswith("| `nmf` ")).count("|  |")
 
 
 def test_a_page_without_its_place_is_named(elsewhere):
