@@ -52,8 +52,8 @@ SETTINGS = [
     *(f"1/1+8/{pool}" for pool in (1, 2, 4, 8, 16, 32, 64)),
     *(f"1/1+{width}/8" for width in (1, 2, 4, 16, 32, 64)),
     *("2/1+8/8", "4/1+8/8", "2/1+16/8", "2/1+16/16"),
-    *("1/1+8/8 independence=0.1", "1/1+8/8 independence=0.3", "1/1+8/4 independence=0.3"),
-    "1/1+8/8 independence=0.1 > rounds=2",
+    *(f"1/1+8/8 independence={weight}" for weight in (0.1, 0.3, 1)),
+    "1/1+8/8 independence=1 > rounds=2",
 ]
 TOGETHER = 10  # mixtures
 COMMON = {

@@ -23,7 +23,7 @@ SMALL = {
 }  # fmt: skip
 COMPOSED = {
     "guided": 0.0,
-    "independence": 0.3,
+    "independence": 1.0,
     "encoder": {"channels": [64, 64, 8], "kernel": 3, "width": [1, 8], "pool": [1, 8]},
     "iadb": {"alpha_zero_share": 1.0},
 }
