@@ -24,7 +24,10 @@ def shipped(task: str, of: str = "") -> Path:
     """
     if found := weights_of(task, FOLDER / of):
         return found
-    raise UserError(f"no weights ship for {task}: choose from {', '.join(tasks(FOLDER / of))}")
+    known = ", ".join(tasks(FOLDER / of))
+    raise UserError(
+        f"no weights ship for {task}: {f'choose from {known}' if known else 'name a folder with weights'}"
+    )
 
 
 def weights_folder(weights: str | Path) -> Path:

@@ -96,6 +96,9 @@ def test_a_trained_method_takes_weights_that_ship_for_it_unless_told_of_others(
         np.testing.assert_array_equal(found, wanted)
     assert run(*arguments, "-o", tmp_path, "--task", "bass+piano") == 1
     assert "no weights ship for bass+piano: choose from drums+bass" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "composed")
+    assert run(*arguments, "-o", tmp_path) == 1
+    assert "no weights ship for drums+bass: name a folder with weights" in capsys.readouterr().err
 
 
 def test_stems_are_called_what_the_card_calls_the_components(with_prior, song, tmp_path):
