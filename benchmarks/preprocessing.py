@@ -19,6 +19,7 @@ EnCodec has random weights here, which are as fast.
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import os
 import shutil
@@ -38,7 +39,7 @@ from ucr.data.segments import SegmentStore
 from ucr.data.slakh.read import Track, find_tracks
 from ucr.data.slakh.song import SPLITS
 from ucr.foundation.checkpoints import default_device
-from ucr.foundation.errors import command
+from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_json, read_table, write_csv
 from ucr.foundation.params import load_params
 from ucr.training.latents import BATCH
@@ -49,14 +50,22 @@ CODEC_SECONDS = 20.0  # of timing the codec alone
 
 
 def link_songs(songs: list[Track], hours: float, root: Path) -> float:
-    """Hard-link songs, over and over, to a set of at least `hours`; returns how many hours it has."""
-    lengths = [soundfile.info(next((song.folder / "stems").iterdir())).duration / 3600 for song in songs]
+    """Hard-link songs to a set of at least `hours`; returns how many hours it has.
+
+    The second is the validation split and the third the test split; the others are training songs, over and over.
+    """
+    if len(songs) < len(SPLITS):
+        raise UserError(
+            f"{len(songs)} songs are too few, one for each split is needed: name a folder with more"
+        )
+    again = itertools.cycle([songs[0], *songs[len(SPLITS) :]])
+    order = itertools.chain(zip(songs, SPLITS, strict=False), ((song, "train") for song in again))
     total = 0.0
     number = 0
     while total < hours or number < len(SPLITS):
-        song, length = songs[number % len(songs)], lengths[number % len(songs)]
+        song, split = next(order)
         number += 1
-        split = SPLITS[number - 1] if number <= len(SPLITS) else "train"
+        length = soundfile.info(next((song.folder / "stems").iterdir())).duration / 3600
         target = root / split / f"Track{number:05d}"
         (target / "stems").mkdir(parents=True)
         for path in [song.folder / "metadata.yaml", *(song.folder / "stems").iterdir()]:

@@ -11,8 +11,9 @@ from ucr.data.slakh.read import find_tracks
 
 @pytest.fixture
 def songs(tmp_path, make_track):
-    stems = {"S00": ("Drums", 0.2), "S01": ("Bass", 0.2)}
-    make_track(tmp_path / "rendered" / "Track00001", stems, seconds=15.0)
+    for number in (1, 2, 3):
+        stems = {"S00": ("Drums", 0.1 * number), "S01": ("Bass", 0.2)}
+        make_track(tmp_path / "rendered" / f"Track{number:05d}", stems, seconds=15.0)
     return find_tracks(tmp_path / "rendered")
 
 

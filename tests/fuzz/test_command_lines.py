@@ -253,7 +253,7 @@ def test_odd_files_end_well_or_in_one_sentence(whole, tmp_path, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 def test_many_odd_files_end_well_or_in_one_sentence(whole, tmp_path, name):
-    fuzz_odd(whole, tmp_path, name, 100)
+    fuzz_odd(whole, tmp_path, name, 40)
 
 
 def with_key(key: str) -> Callable[[Path], None]:

@@ -103,7 +103,7 @@ def test_a_first_round_with_parameters_of_its_own_takes_the_grouping_s_place(pro
     values = load_params(PARAMS).decomposition.model_dump()
     changed = values | {"rounds": 2, "first": first, "denoiser": tiny, "optim": values["optim"] | optim}
     tracks = {"train": 3, "validation": 1, "test": 1}
-    folder = project(data={"tracks": tracks, "seconds": 10.0}, decomposition=changed)
+    folder = project(data={"tracks": tracks, "seconds": TEN_SECONDS}, decomposition=changed)
     monkeypatch.setattr(decomposition, "group", None)  # would fail
     for stage in (data, segments, latents, train_decomposition):
         stage.main()

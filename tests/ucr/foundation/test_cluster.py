@@ -130,7 +130,7 @@ def test_scores_are_the_same_on_a_cluster(project, scheduler, monkeypatch):
     found = folders.score_songs(songs, sources, **options)
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
     songs[3].estimates[0].write_bytes(b"RIFF")
-    with pytest.raises(UserError, match=r"Track00001_3/bass\.wav can't be read to its end"):
+    with pytest.raises(UserError, match=r"Track00001_3/bass\.wav can't be read as audio"):
         folders.score_songs(songs, sources, **options)
 
 
