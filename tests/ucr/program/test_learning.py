@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ import torch
 
 import ucr
 from tests.baselines.helpers import tiny_bootstrap, tiny_decomposition
-from tests.helpers import PARAMS, ROOT
+from tests.helpers import PARAMS, ROOT, kill_when
 from tests.ucr.program.helpers import make_song
 from tests.ucr.program.test_program import read, run
 from ucr.codecs.mel import MelCodec
@@ -217,13 +216,7 @@ main(["train", {str(songs)!r}, "-o", OUT, "--minutes", "0.01"])
         )
 
     assert start(whole, 0).wait() == 0
-    victim = start(broken, 60)
-    deadline = time.monotonic() + 120
-    while not list(broken.glob("unfinished/runs/*/checkpoint.safetensors")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    victim.send_signal(signal.SIGKILL)
-    victim.wait()
+    kill_when(start(broken, 60), lambda: list(broken.glob("unfinished/runs/*/checkpoint.safetensors")), 120)
     assert not (broken / "model.safetensors").exists()
     resumed = start(broken, 0)
     _, log = resumed.communicate()

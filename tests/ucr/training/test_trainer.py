@@ -1,7 +1,6 @@
 import itertools
 import math
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -12,7 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tests.helpers import PARAMS
+from tests.helpers import PARAMS, kill_when
 from ucr.foundation.checkpoints import load_tensors
 from ucr.foundation.params import OptimParams, load_params
 from ucr.training import trainer
@@ -66,13 +65,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(tmp_path):
     whole = start(unbroken, 0.0)
     _, log = whole.communicate()
     assert whole.returncode == 0, log.decode()
-    victim = start(broken, 0.3)
-    deadline = time.monotonic() + 60
-    while not list(broken.glob("runs/*/checkpoint.safetensors")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    victim.send_signal(signal.SIGKILL)
-    victim.wait()
+    kill_when(start(broken, 0.3), lambda: list(broken.glob("runs/*/checkpoint.safetensors")))
     assert not (broken / "out.safetensors").exists()
     resumed = start(broken, 0.0)
     _, log = resumed.communicate()

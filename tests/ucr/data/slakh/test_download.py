@@ -25,6 +25,7 @@ import pytest
 import yaml
 
 import ucr
+from tests.helpers import kill_when
 from tests.ucr.program.test_program import run
 from ucr.data.slakh import download
 from ucr.data.slakh.read import find_tracks, read_sources
@@ -209,15 +210,20 @@ def test_a_busy_server_is_asked_again(zenodo, slakh, target, status):
     assert_whole(target, slakh)
 
 
+def assert_goes_on(zenodo, slakh, target, done):
+    """The next download asks for what is missing after the first `done` bytes, and no byte was sent twice."""
+    zenodo.asked.clear()
+    ucr.download_slakh2100(target)
+    assert_whole(target, slakh)
+    assert zenodo.asked == [f"bytes={done}-"]
+    assert zenodo.sent == len(zenodo.archive)
+
+
 def test_after_too_many_cuts_the_next_run_asks_for_the_rest_only(zenodo, slakh, target, capsys):
     zenodo.cuts = [200_000, 0, 0]
     assert_refused(target, capsys, "run the same command again, it goes on")
     assert (target / PART).read_bytes() == zenodo.archive[:200_000]
-    zenodo.asked.clear()
-    ucr.download_slakh2100(target)
-    assert_whole(target, slakh)
-    assert zenodo.asked == ["bytes=200000-"]
-    assert zenodo.sent == len(zenodo.archive)
+    assert_goes_on(zenodo, slakh, target, 200_000)
 
 
 def test_a_killed_run_goes_on(zenodo, slakh, target):
@@ -226,23 +232,15 @@ def test_a_killed_run_goes_on(zenodo, slakh, target):
         f"import ucr.data.slakh.download as d; d.RECORD, d.CHUNK = {download.RECORD!r}, {download.CHUNK}; "
         f"d.download_slakh2100({str(target)!r})"
     )
-    killed = subprocess.Popen([sys.executable, "-c", program])
     unpacking = target / f"{FOLDER}.part" / FOLDER
-    until = time.monotonic() + 60
-    while not (list(unpacking.rglob("*.flac")) and (target / PART).stat().st_size == 250_000):
-        assert time.monotonic() < until
-        assert killed.poll() is None
-        time.sleep(0.02)
-    killed.kill()
-    killed.wait()
+    kill_when(
+        subprocess.Popen([sys.executable, "-c", program]),
+        lambda: list(unpacking.rglob("*.flac")) and (target / PART).stat().st_size == 250_000,
+    )
     assert not (target / FOLDER).exists()
     (unpacking / "stale.txt").write_text("of another archive")
     zenodo.hang = False
-    zenodo.asked.clear()
-    ucr.download_slakh2100(target)
-    assert_whole(target, slakh)
-    assert zenodo.asked == ["bytes=250000-"]
-    assert zenodo.sent == len(zenodo.archive)
+    assert_goes_on(zenodo, slakh, target, 250_000)
 
 
 def test_a_server_that_knows_no_ranges_sends_all_again(zenodo, slakh, target):
