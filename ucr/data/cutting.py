@@ -178,14 +178,13 @@ class SegmentWriter:
     def _note(self, entry: dict) -> None:
         with self._journal.open("a") as journal:
             journal.write(json.dumps(entry) + "\n")
-        self.done.add((entry["split"], entry["track"]))
+        place = entry["split"], entry["track"]
+        self.done.add(place)
         self.index += entry["index"]
         self.skipped += entry["skipped"]
         self.notes += entry["notes"]
-        place = entry["split"], entry["track"]
-        self._identities[place] = {row["digest"] for row in entry["index"] if row["digest"]} | set(
-            entry["identities"]
-        )
+        digests = {row["digest"] for row in entry["index"]}
+        self._identities[place] = digests | set(entry["identities"])
 
     def add(self, track: Track, cut: Cut) -> None:
         """Store what a track gave: first its audio, then that it is done."""

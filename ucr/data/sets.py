@@ -11,7 +11,7 @@ from ucr.data.slakh.read import find_tracks, read_sources
 from ucr.data.songs import find_songs, read_song
 from ucr.data.splits import split_folders
 from ucr.data.stems import find_stems, read_stems
-from ucr.data.tracks import Reader, Track
+from ucr.data.tracks import Reader, Track, users_folder
 from ucr.foundation.errors import UserError
 
 UNKNOWN = "not stated: yours to know"
@@ -32,7 +32,7 @@ def about(name: str) -> tuple[str, str]:
 def folder_of(name: str, path: str | None) -> Path:
     """Where the user's data set `name` lies: at `path`, or within a package."""
     if name != "stempeg":
-        return Path(str(path)).expanduser().resolve()
+        return users_folder(path)
     try:
         import stempeg
     except ImportError:

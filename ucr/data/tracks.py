@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ucr.foundation.audio import one_channel, open_audio
-from ucr.foundation.files import read_audio
+from ucr.foundation.files import read_audio, walk
 
 NEAR_EMPTY = 1e-4  # peak amplitude, -80 dB
 LONGEST = 3600.0  # seconds; a whole track is in memory at once
@@ -95,17 +94,8 @@ def files_below(folder: Path, endings: Collection[str]) -> list[Path]:
 
     Hidden files and folders are left out.
     """
-    paths: list[Path] = []
-    seen = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        real = Path(place).resolve()
-        if real in seen:  # a link to a folder above
-            folders.clear()
-            continue
-        seen.add(real)
-        paths += [Path(place, name) for name in files if not name.startswith(".")]
-    return sorted(path for path in paths if path.suffix.lower() in endings and path.is_file())
+    files = walk(folder, hidden=False)
+    return sorted(path for path in files if path.suffix.lower() in endings and path.is_file())
 
 
 def users_folder(path: str | None) -> Path:

@@ -95,6 +95,22 @@ def write_csv(path: str | Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False)
 
 
+def walk(folder: Path, hidden: bool = True) -> Iterator[Path]:
+    """All files in a folder, below and in folders linked there, folder by folder, each folder once.
+
+    Hidden files and folders are left out if `hidden` is False.
+    """
+    seen = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = Path(place).resolve()
+        if real in seen:  # a link to a folder above
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if hidden or not name.startswith("."))
+        yield from (Path(place, name) for name in sorted(files) if hidden or not name.startswith("."))
+
+
 def read_table(
     path: str | Path,
     columns: Iterable[str] = (),

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
+from ucr.foundation.files import walk
+
 ROOT = Path(__file__).parents[2]
 CODE = ("ucr", "baselines", "pipelines")
 BLOCK = 1 << 20  # bytes read at once
@@ -60,24 +62,11 @@ def scan_hash(path: Path, times: bool = True) -> str:
     It opens none of them, so that a folder of a hundred gigabytes takes a moment. A path that is missing has one too.
     """
 
-    def parts() -> Iterable[bytes]:
-        seen = set()
-        for place, folders, files in os.walk(path, followlinks=True):
-            real = Path(place).resolve()
-            if real in seen:  # a link to a folder above
-                folders.clear()
-                continue
-            seen.add(real)
-            folders.sort()
-            yield from (entry(Path(place, name)) for name in sorted(files))
-        if path.is_file():
-            yield entry(path)
-
     def entry(file: Path) -> bytes:
         found = file.stat() if file.exists() else os.lstat(file)
         return f"{os.path.relpath(file, path)}\0{found.st_size}\0{times and found.st_mtime_ns}\0".encode()
 
-    return bytes_hash(parts())
+    return bytes_hash(map(entry, [path] if path.is_file() else walk(path)))
 
 
 @lru_cache

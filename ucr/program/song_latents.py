@@ -18,7 +18,7 @@ from ucr.foundation.audio import ENDINGS
 from ucr.foundation.checkpoints import default_device
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_json, replacing, write_json
-from ucr.foundation.hashes import values_hash
+from ucr.foundation.hashes import scan_hash, values_hash
 from ucr.methods.trained import LEVEL
 from ucr.program.streaming import WINDOW, AudioReader
 from ucr.signal.overlap import windows
@@ -52,8 +52,7 @@ def song_files(given: Sequence[str | Path]) -> list[Path]:
 
 def songs_hash(paths: list[Path]) -> str:
     """What changes if songs are added, removed, moved or changed: of paths, sizes and times."""
-    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    return values_hash(sorted(stats))
+    return values_hash({str(path.resolve()): scan_hash(path) for path in paths})
 
 
 def read_songs(

@@ -108,7 +108,7 @@ def learn(
 
     if not plan.is_file():
         trial, _ = make({"steps": TRIAL, "validate_every": TRIAL // 2})
-        planned = _plan(trial, seconds - preparation)
+        planned = _plan(replace(trial, name="trial"), seconds - preparation)
         write_json(plan, planned | {"preparation_seconds": round(preparation, 1)})
     planned = read_json(plan)
     job, changed = make(planned["optim"])
@@ -131,8 +131,9 @@ def _plan(trial: Job, seconds: float) -> dict:
     began = time.monotonic()
     _figures(trial)
     validation = time.monotonic() - began
-    first, last = train(replace(trial, name="trial", validate=dict), device)
-    finish(replace(trial, name="trial", validate=dict))
+    unvalidated = replace(trial, validate=dict)
+    first, last = train(unvalidated, device)
+    finish(unvalidated)
     step = (last["seconds"] - first["seconds"]) / (last["step"] - first["step"])
     left = CAUTION * (seconds - (time.monotonic() - began)) - 2 * validation
     every = max(1, round(CHECKPOINT / step))

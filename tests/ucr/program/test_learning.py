@@ -216,7 +216,11 @@ main(["train", {str(songs)!r}, "-o", OUT, "--minutes", "0.01"])
         )
 
     assert start(whole, 0).wait() == 0
-    kill_when(start(broken, 60), lambda: list(broken.glob("unfinished/runs/*/checkpoint.safetensors")), 120)
+    kill_when(
+        start(broken, 60),
+        lambda: list(broken.glob("unfinished/runs/decomposition-*/checkpoint.safetensors")),
+        120,
+    )
     assert not (broken / "model.safetensors").exists()
     resumed = start(broken, 0)
     _, log = resumed.communicate()
