@@ -138,11 +138,14 @@ def read_populations(tracks: pd.DataFrame, kinds: dict[str, str]) -> dict[str, t
     }
     for metric in METRICS:
         values = [group[metric].dropna().to_numpy() for group in by_method.values()]
-        found[f"{metric} of a method"] = ([resampled(x, x.mean()) for x in values if np.ptp(x) > 0], OF_MEAN)
+        found[f"{metric} of a method"] = (
+            [resampled(x, x.mean()) for x in values if len(x) > 1 and np.ptp(x) > 0],
+            OF_MEAN,
+        )
     differences = [pair.to_numpy() for pair in paired_differences(tracks, kinds).values()]
     found["si_sdr, difference of two methods"] = ([resampled(x, x.mean()) for x in differences], OF_MEAN)
     values = [group[MEDIAN_METRIC].dropna().to_numpy() for group in by_method.values()]
-    medians = [resampled(x, float(np.median(x))) for x in values if np.ptp(x) > 0]
+    medians = [resampled(x, float(np.median(x))) for x in values if len(x) > 1 and np.ptp(x) > 0]
     found["normal, median"] = ([normal], OF_MEDIAN)
     return found | {f"{MEDIAN_METRIC} of a method": (medians, OF_MEDIAN)}
 
