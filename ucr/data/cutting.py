@@ -183,7 +183,7 @@ class SegmentWriter:
         self.index += entry["index"]
         self.skipped += entry["skipped"]
         self.notes += entry["notes"]
-        digests = {row["digest"] for row in entry["index"]}
+        digests = {row["digest"] for row in entry["index"]} - {""}
         self._identities[place] = digests | set(entry["identities"])
 
     def add(self, track: Track, cut: Cut) -> None:
