@@ -12,7 +12,6 @@ META = Meta(
     paper=PAPER,
     summary="`ucr` guided by no grouping, but by composition alone of a fast and narrow and a slow and wide latent.",
     weights="trained",
-    shipped="composed",
     steps=True,
 )
 Method = Decomposition

@@ -1,12 +1,13 @@
 """The shipped weights: check them against their cards, or ship those that were just trained.
 
     python -m benchmarks.weights list
-    python -m benchmarks.weights verify [TASK | VARIANT/TASK]
-    python -m benchmarks.weights ship [VARIANT]
+    python -m benchmarks.weights verify [TASK | NAME/TASK]
+    python -m benchmarks.weights ship [NAME]
 
 `verify` separates the test split of the task's segments again and compares with the card's scores; `ship`
-measures `models/decomposition` in the same way and puts it and `models/prior` in place, or the model of a variant. Both
-need the task's segments: `dvc repro segments` makes them, with the task's `sources` in params.yaml.
+measures `models/decomposition` in the same way and puts it and `models/prior` in place, or `models/NAME`, of a variant
+or a supervised method. Both need the task's segments: `dvc repro segments` makes them, with the task's `sources` in
+params.yaml.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from baselines import ucr as baseline
 from eval.quick import mean_si_scores
 from ucr.data.segments import SegmentStore
-from ucr.foundation.checkpoints import CARD, WEIGHTS
+from ucr.foundation.checkpoints import CARD, WEIGHTS, load_model
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_json, replacing, write_json
 from ucr.foundation.hashes import bytes_hash
 from ucr.foundation.params import load_params
 from ucr.foundation.provenance import code_version
+from ucr.methods.contract import Baseline
+from ucr.methods.registry import find, make_method
 from ucr.model.decomposition import load_decomposition
 from ucr.model.prior import load_prior
 from ucr.training.grouping import name_components
@@ -41,23 +43,30 @@ SEGMENTS_FIRST = (
 )
 
 
+def opened(weights: Path) -> tuple[Baseline, list[str]]:
+    """The method of trained weights, loaded, and the sources that it separates."""
+    _, config, _ = load_model(weights)
+    name = config.get("method", "ucr")
+    _, method = make_method(name, {"steps": 1} if find(name).meta.steps else {})
+    assert isinstance(method, Baseline)
+    method.load(weights, config["sources"])
+    return method, config["sources"]
+
+
 def measure(weights: Path, folder: Path = SEGMENTS) -> dict:
     """Separate the test split and score it: mean over segments, in dB, best order of the components.
 
     `test_audio` in the result is the SHA-256 of the test split's sources.
     """
+    method, sources = opened(weights)
     if not folder.is_dir():
-        task = load_decomposition(weights)[1].sources
-        raise UserError(f"{folder} does not exist: " + SEGMENTS_FIRST.format(", ".join(task)))
+        raise UserError(f"{folder} does not exist: " + SEGMENTS_FIRST.format(", ".join(sources)))
     store = SegmentStore(folder, "test")
-    _, setting, _ = load_decomposition(weights)
-    if store.sources != setting.sources:
+    if store.sources != sources:
         raise UserError(
-            f"{folder} holds {'+'.join(store.sources)}, {weights} separates {'+'.join(setting.sources)}: "
-            + SEGMENTS_FIRST.format(", ".join(setting.sources))
+            f"{folder} holds {'+'.join(store.sources)}, {weights} separates {'+'.join(sources)}: "
+            + SEGMENTS_FIRST.format(", ".join(sources))
         )
-    method = baseline.Method(steps=1)
-    method.load(weights, setting.sources)
     means, _ = mean_si_scores(method.separate_batch, store)
     return {
         "test_audio": bytes_hash(segment.sources.tobytes() for segment in store),
@@ -68,7 +77,7 @@ def measure(weights: Path, folder: Path = SEGMENTS) -> dict:
 
 
 def shipped() -> list[str]:
-    """Folders of the shipped decomposition models, in `ucr/weights`: TASK, or VARIANT/TASK."""
+    """Folders of the shipped weights that separate, in `ucr/weights`: TASK, or NAME/TASK."""
     return sorted(str(path.parent.relative_to(FOLDER)) for path in FOLDER.rglob(f"*+*/{CARD}"))
 
 
@@ -80,13 +89,13 @@ def verify(name: str) -> None:
     UserError
         If the hash, the test audio or a score is not the card's.
     """
-    card = read_json(FOLDER / name / CARD)
-    _, setting, _ = load_decomposition(FOLDER / name)
-    found, wanted = measure(FOLDER / name), card["scores"]
+    found = measure(FOLDER / name)
+    _, config, card = load_model(FOLDER / name)
+    wanted = card["scores"]
     if found["test_audio"] != wanted["test_audio"]:
         raise UserError(
             f"{SEGMENTS} is not the test audio of {FOLDER / name / CARD}: "
-            + SEGMENTS_FIRST.format(", ".join(setting.sources))
+            + SEGMENTS_FIRST.format(", ".join(config["sources"]))
         )
     for metric in METRICS:
         for source, value in wanted[metric].items():
@@ -99,44 +108,49 @@ def verify(name: str) -> None:
 
 
 @torch.no_grad()
-def named_by_sound(weights: Path, folder: Path = SEGMENTS) -> list[str] | None:
-    """Names of the components by how they sound in the validation split's mixtures; None if they can't be told."""
-    model, setting, _ = load_decomposition(weights)
-    if not model.additive:
-        return None
-    codec = setting.make_codec(weights, torch.device("cpu"))
-    mixtures = torch.from_numpy(np.stack([segment.mixture for segment in SegmentStore(folder, "validation")]))
-    components = model.separate(codec.encode(mixtures), steps=1)
-    return name_components(setting.sources, components.numpy() ** (1 / model.power))
+def of_decomposition(weights: Path, card: dict, folder: Path = SEGMENTS) -> dict:
+    """What only a decomposition model's card says: its label-free figures, and names of the components by their sound.
 
-
-def ship(variant: str | None = None) -> Path:
-    """Put trained weights among the shipped ones, with a card that says how well they separate, and their prior.
-
-    Of a variant's weights, which have no prior, the folder is one in the variant's own.
+    The names come from the validation split's mixtures; there are none if the components can't be told.
     """
-    trained, prior = MODELS / (variant or "decomposition"), MODELS / "prior"
-    _, setting, card = load_decomposition(trained)
-    if not variant:
+    model, setting, _ = load_decomposition(weights)
+    names = None
+    if model.additive:
+        codec = setting.make_codec(weights, torch.device("cpu"))
+        mixtures = np.stack([segment.mixture for segment in SegmentStore(folder, "validation")])
+        components = model.separate(codec.encode(torch.from_numpy(mixtures)), steps=1)
+        names = name_components(setting.sources, components.numpy() ** (1 / model.power))
+    label_free = {name: card["last"][name] for name in ("validation_loss", "remix_consistency_db")}
+    return {"components": names, "label_free": label_free}
+
+
+def ship(name: str | None = None) -> Path:
+    """Put trained weights among the shipped ones, with a card that says how well they separate.
+
+    With `models/decomposition` goes its prior; `models/NAME` has none, and gets a folder of its own.
+    """
+    trained, prior = MODELS / (name or "decomposition"), MODELS / "prior"
+    _, config, card = load_model(trained)
+    if not name:
         load_prior(prior, card["sha256"])
-    task = "+".join(setting.sources)
-    card = card | {
-        "components": named_by_sound(trained),
-        "params_file": f"params/weights/{variant or task}.yaml",
+    task = "+".join(config["sources"])
+    card |= {
+        "params_file": f"params/weights/{name or task}.yaml",
         "code": code_version(),
         "hours": round(card["last"]["seconds"] / 3600, 3),
-        "label_free": {name: card["last"][name] for name in ("validation_loss", "remix_consistency_db")},
         "scores": measure(trained),
     }
-    target = FOLDER / (variant or "") / task
+    if "method" not in config:
+        card |= of_decomposition(trained, card)
+    target = FOLDER / (name or "") / task
     with replacing(target) as temporary:
         temporary.mkdir()
         shutil.copy(trained / WEIGHTS, temporary / WEIGHTS)
         write_json(temporary / CARD, card)
-        if not variant:
+        if not name:
             (temporary / prior.name).mkdir()
-            for name in (WEIGHTS, CARD):
-                shutil.copy(prior / name, temporary / prior.name / name)
+            for file in (WEIGHTS, CARD):
+                shutil.copy(prior / file, temporary / prior.name / file)
     return target
 
 
@@ -148,14 +162,14 @@ def main(arguments: list[str] | None = None) -> None:
     shipping = commands.add_parser(
         "ship", help="put models/decomposition and models/prior among the shipped weights"
     )
-    shipping.add_argument("variant", nargs="?", help="put models/VARIANT there instead")
+    shipping.add_argument("name", nargs="?", help="put models/NAME there instead")
     checking = commands.add_parser("verify", help="measure again and compare with the card")
     checking.add_argument(
         "task", nargs="?", default=load_params().task if Path("params.yaml").is_file() else None
     )
     chosen = parser.parse_args(arguments)
     if chosen.command == "ship":
-        print(ship(chosen.variant))
+        print(ship(chosen.name))
     elif chosen.command == "list":
         for name in shipped():
             print(name, read_json(FOLDER / name / CARD)["scores"]["si_sdr"])

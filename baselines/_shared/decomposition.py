@@ -8,10 +8,10 @@ from torch import Tensor
 
 from ucr.codecs import Codec
 from ucr.foundation.errors import UserError
-from ucr.methods.contract import NotAvailable
 from ucr.methods.trained import Trained
 from ucr.model.decomposition import DecompositionModel, load_decomposition
-from ucr.weights import tasks, weights_of
+
+from .shipped import task_weights
 
 PAPER = "Bindi & Esling, Unsupervised Composable Representations for Audio, ISMIR 2024"
 
@@ -59,8 +59,4 @@ class Pretrained(Decomposition):
     """`ucr` with the weights of the run's task in the folder `needs`; takes the options of `ucr`."""
 
     def load(self, weights: Path, sources: list[str]) -> None:
-        task = "+".join(sources)
-        found = weights_of(task, weights)
-        if found is None:
-            raise NotAvailable(f"{weights} has no weights for {task}, only for {', '.join(tasks(weights))}")
-        super().load(found, sources)
+        super().load(task_weights(weights, sources), sources)

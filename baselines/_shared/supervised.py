@@ -63,7 +63,7 @@ class WaveformNetwork(Trained):
 
     def load(self, weights: Path, sources: list[str]) -> None:
         """Load the weights in a folder; a `UserError` if they are not this method's for these sources."""
-        name = type(self).__module__.rpartition(".")[2]
+        name = self.make_network.__module__.rpartition(".")[2]
         tensors, config, described = open_weights(weights, name, sources)
         self.n_sources, self.sample_rate = len(described.sources), described.sample_rate
         try:

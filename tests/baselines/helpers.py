@@ -41,12 +41,16 @@ TINY_WEIGHTS: dict[str, Callable[[Path, Params], None]] = {
     "ucr": lambda folder, params: tiny_decomposition(folder, params),
     "ucr_masked": lambda folder, params: tiny_decomposition(folder, params),
     "ucr_composed": lambda folder, params: tiny_decomposition(folder, params),
+    "ucr_composed_pretrained": lambda folder, params: tiny_decomposition(folder / params.task, params),
     "ucr_pretrained": lambda folder, params: tiny_decomposition(folder / params.task, params),
     "ucr_adapted": lambda folder, params: tiny_decomposition(folder / params.task, params),
     "ucr_consensus": lambda folder, params: tiny_decomposition(folder / params.task, params),
     "demucs": random_network("demucs", channels=4, depth=2, lstm_layers=1, resample=False),
     "htdemucs": random_network("htdemucs", channels=8, nfft=2048, t_layers=1, t_heads=2, bottom_channels=8),
     "conv_tasnet": random_network("conv_tasnet", N=16, L=32, B=8, H=16, Sc=8, P=3, X=2, R=1),
+    "conv_tasnet_pretrained": lambda folder, params: TINY_WEIGHTS["conv_tasnet"](
+        folder / params.task, params
+    ),
     "mixit": random_network("mixit", N=16, L=32, B=8, H=16, Sc=8, P=3, X=2, R=1),
     "bootstrap": lambda folder, params: tiny_bootstrap(folder, params),
 }
@@ -92,6 +96,7 @@ QUICK_OPTIONS: dict[str, dict] = {
     "ucr": {"steps": 2},
     "ucr_masked": {"steps": 2},
     "ucr_composed": {"steps": 2},
+    "ucr_composed_pretrained": {"steps": 2},
     "ucr_pretrained": {"steps": 2},
     "ucr_adapted": {"steps": 2},
     "ucr_consensus": {"steps": 2},

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks import weights as program
+from tests.baselines.helpers import TINY_WEIGHTS
+from ucr.data.cutting import Cut, SegmentWriter
+from ucr.data.tracks import Track
 from ucr.foundation.params import load_params
 from ucr.methods.contract import NotAvailable
 from ucr.methods.registry import make_method
@@ -13,17 +16,28 @@ from ucr.model.decomposition import load_decomposition
 from ucr.weights import FOLDER, tasks
 
 MOST_MB = 40
+RATE = 24000
+
+
+def write_noise(folder: Path) -> None:
+    """Segments of a second of white noise, one a split."""
+    rng, writer = np.random.default_rng(0), SegmentWriter(folder.parent / "work")
+    for split in ("train", "validation", "test"):
+        audio = {"Track00001_0": rng.integers(-9999, 9999, (2, RATE)).astype(np.int16).tobytes()}
+        index = [{"split": split, "track": "Track00001", "segment": "Track00001_0", "digest": ""}]
+        writer.add(Track("Track00001", split, Path("data")), Cut(audio, index, [], []))
+    meta = {"sources": ["drums", "bass"], "sample_rate": RATE, "seconds": 1.0, "dataset": "test"}
+    writer.finish(folder, meta)
 
 
 def test_the_shipped_weights_load_and_say_where_they_come_from():
     assert "drums+bass" in tasks()
     assert set(program.shipped()) >= set(tasks())
     for name in program.shipped():
-        _, setting, card = load_decomposition(FOLDER / name)
-        assert "+".join(setting.sources) == Path(name).name
-        assert {"params_file", "code", "hours", "device", "label_free", "scores", "license", "sha256"} <= set(
-            card
-        )
+        _, sources = program.opened(FOLDER / name)
+        card = json.loads((FOLDER / name / "card.json").read_text())
+        assert "+".join(sources) == Path(name).name
+        assert {"params_file", "code", "hours", "device", "scores", "license", "sha256"} <= set(card)
     assert sum(path.stat().st_size for path in FOLDER.rglob("*.safetensors")) < MOST_MB * 1e6
 
 
@@ -64,11 +78,29 @@ def test_changed_weights_are_refused(tmp_path, monkeypatch, capsys):
     assert "is not the file that" in capsys.readouterr().err
 
 
+def test_a_supervised_method_s_weights_ship_and_are_measured_again(tmp_path, project, monkeypatch, capsys):
+    folder = project()
+    write_noise(folder / "segments")
+    trained = folder / "models" / "conv_tasnet"
+    TINY_WEIGHTS["conv_tasnet"](trained, load_params())
+    card = json.loads((trained / "card.json").read_text())
+    (trained / "card.json").write_text(json.dumps(card | {"last": {"seconds": 36.0}}))
+    monkeypatch.setattr(program, "FOLDER", tmp_path / "weights")
+    monkeypatch.setattr(program, "code_version", lambda: {})
+    assert program.ship("conv_tasnet") == tmp_path / "weights" / "conv_tasnet" / "drums+bass"
+    assert program.shipped() == ["conv_tasnet/drums+bass"]
+    program.verify("conv_tasnet/drums+bass")
+    assert "conv_tasnet/drums+bass si_sdr drums: card " in capsys.readouterr().out
+    shipped = json.loads((tmp_path / "weights" / "conv_tasnet" / "drums+bass" / "card.json").read_text())
+    assert shipped["params_file"] == "params/weights/conv_tasnet.yaml"
+    assert shipped["hours"] == 0.01
+
+
 def test_a_variant_s_weights_ship_in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(program, "FOLDER", tmp_path / "weights")
     monkeypatch.setattr(program, "measure", lambda weights: {"si_sdr": {"drums": 1.0, "bass": 2.0}})
-    monkeypatch.setattr(program, "named_by_sound", lambda weights: ["drums", "bass"])
+    monkeypatch.setattr(program, "of_decomposition", lambda weights, card: {"components": ["drums", "bass"]})
     shutil.copytree(FOLDER / "drums+bass", "models/composed", ignore=shutil.ignore_patterns("prior"))
     assert program.ship("composed") == tmp_path / "weights" / "composed" / "drums+bass"
     assert program.shipped() == ["composed/drums+bass"]

@@ -37,8 +37,7 @@ class Meta:
         `none`; `trained`: a folder of weights that a training made, for one task; `shipped`: a folder of such
         folders by their tasks, as `ucr/weights`; `published`: others' weights, which it downloads itself.
     shipped
-        Of a `trained` method, a folder of `ucr/weights` that holds such folders by their tasks: what it takes outside
-        of a run where no weights are named. None if there are none.
+        Of a `shipped` method, the folder in `ucr/weights` that holds its folders by their tasks.
     n_sources
         How many sources it can give; None: any number. With weights their own number counts.
     steps
@@ -51,7 +50,7 @@ class Meta:
     summary: str
     licence: str = "MIT"
     weights: Weights = "none"
-    shipped: str | None = None
+    shipped: str = ""
     n_sources: int | None = None
     steps: bool = False
 

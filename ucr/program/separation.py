@@ -185,8 +185,6 @@ def load_separator(
     if meta.weights == "shipped":
         if weights:
             raise UserError(f"{method} has weights of its own: choose the method ucr for those in {weights}")
-        weights = shipped(task or TASK)
-    elif meta.shipped and weights is None:
         weights = shipped(task or TASK, meta.shipped)
     if not learned:
         sources, sample_rate = sources_of(task or TASK), SAMPLE_RATE

@@ -1,4 +1,4 @@
-"""Weights that ship with the project: a folder per task, those of `ucr_composed` in `composed/`, and the codec's.
+"""Weights that ship with the project: a folder per task, those of other methods than `ucr` in folders of theirs.
 
 Each has a `model.safetensors` and its `card.json`.
 """

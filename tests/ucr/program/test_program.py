@@ -82,22 +82,20 @@ def test_every_method_with_shipped_weights_finds_them(tmp_path, song, task):
     assert np.abs(read(plain["drums"])[0] - read(adapted["drums"])[0]).max() > 1e-3
 
 
-def test_a_trained_method_takes_weights_that_ship_for_it_unless_told_of_others(
-    tmp_path, song, monkeypatch, capsys
-):
+def test_a_method_with_a_folder_of_shipped_weights_takes_them_from_there(tmp_path, song, monkeypatch, capsys):
     ours = shipped.FOLDER / "drums+bass"
     shutil.copytree(ours, tmp_path / "composed" / "drums+bass")
     monkeypatch.setattr(shipped, "FOLDER", tmp_path)
-    arguments = ["separate", song, "--method", "ucr_composed"]
-    assert run(*arguments, "-o", tmp_path / "shipped") == 0
-    assert run(*arguments, "-o", tmp_path / "named", "--weights", ours) == 0
+    assert run("separate", song, "--method", "ucr_composed_pretrained", "-o", tmp_path / "shipped") == 0
+    assert run("separate", song, "--method", "ucr_composed", "-o", tmp_path / "named", "--weights", ours) == 0
     for name in ("drums", "bass"):
         found, wanted = (read(tmp_path / how / "song" / f"{name}.wav")[0] for how in ("shipped", "named"))
         np.testing.assert_array_equal(found, wanted)
-    assert run(*arguments, "-o", tmp_path, "--task", "bass+piano") == 1
+    arguments = ["separate", song, "--method", "ucr_composed_pretrained", "-o", tmp_path]
+    assert run(*arguments, "--task", "bass+piano") == 1
     assert "no weights ship for bass+piano: choose from drums+bass" in capsys.readouterr().err
     shutil.rmtree(tmp_path / "composed")
-    assert run(*arguments, "-o", tmp_path) == 1
+    assert run(*arguments) == 1
     assert "no weights ship for drums+bass: name a folder with weights" in capsys.readouterr().err
 
 

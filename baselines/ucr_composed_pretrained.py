@@ -1,0 +1,18 @@
+"""`ucr_composed` with the weights that ship with the project."""
+
+from __future__ import annotations
+
+from ucr.methods.contract import Meta
+
+from ._shared.decomposition import PAPER, Pretrained
+
+META = Meta(
+    name="ucr_composed_pretrained",
+    kind="unsupervised",
+    paper=PAPER,
+    summary="`ucr_composed` from shipped weights, trained longer and on more songs (their card says how).",
+    weights="shipped",
+    shipped="composed",
+    steps=True,
+)
+Method = Pretrained
