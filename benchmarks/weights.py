@@ -13,7 +13,6 @@ params.yaml.
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,10 @@ import torch
 
 from eval.quick import mean_si_scores
 from ucr.data.segments import SegmentStore
-from ucr.foundation.checkpoints import CARD, WEIGHTS, load_model
+from ucr.foundation.checkpoints import CARD, WEIGHTS, load_model, save_tensors
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_json, replacing, write_json
-from ucr.foundation.hashes import bytes_hash
+from ucr.foundation.hashes import bytes_hash, file_hash
 from ucr.foundation.params import load_params
 from ucr.foundation.provenance import code_version
 from ucr.methods.contract import Baseline
@@ -124,8 +123,16 @@ def of_decomposition(weights: Path, card: dict, folder: Path = SEGMENTS) -> dict
     return {"components": names, "label_free": label_free}
 
 
+def halve(trained: Path, folder: Path, card: dict, **config) -> dict:
+    """Write weights in half precision, their configuration changed by `config`; the card with their hash."""
+    folder.mkdir()
+    tensors, known, _ = load_model(trained)
+    save_tensors(folder / WEIGHTS, {name: tensor.half() for name, tensor in tensors.items()}, known | config)
+    return card | {"sha256": file_hash(folder / WEIGHTS)}
+
+
 def ship(name: str | None = None) -> Path:
-    """Put trained weights among the shipped ones, with a card that says how well they separate.
+    """Put trained weights among the shipped ones, at half their size, with a card that says how well they separate.
 
     With `models/decomposition` goes its prior; `models/NAME` has none, and gets a folder of its own.
     """
@@ -134,23 +141,22 @@ def ship(name: str | None = None) -> Path:
     if not name:
         load_prior(prior, card["sha256"])
     task = "+".join(config["sources"])
-    card |= {
-        "params_file": f"params/weights/{name or task}.yaml",
-        "code": code_version(),
-        "hours": round(card["last"]["seconds"] / 3600, 3),
-        "scores": measure(trained),
-    }
-    if "method" not in config:
-        card |= of_decomposition(trained, card)
     target = FOLDER / (name or "") / task
     with replacing(target) as temporary:
-        temporary.mkdir()
-        shutil.copy(trained / WEIGHTS, temporary / WEIGHTS)
+        card = halve(trained, temporary, card)
         write_json(temporary / CARD, card)
         if not name:
-            (temporary / prior.name).mkdir()
-            for file in (WEIGHTS, CARD):
-                shutil.copy(prior / file, temporary / prior.name / file)
+            own = halve(prior, temporary / prior.name, read_json(prior / CARD), decomposition=card["sha256"])
+            write_json(temporary / prior.name / CARD, own)
+        if "method" not in config:
+            card |= of_decomposition(temporary, card)
+        card |= {
+            "params_file": f"params/weights/{name or task}.yaml",
+            "code": code_version(),
+            "hours": round(card["last"]["seconds"] / 3600, 3),
+            "scores": measure(temporary),
+        }
+        write_json(temporary / CARD, card)
     return target
 
 

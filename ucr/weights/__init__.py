@@ -1,4 +1,4 @@
-"""Weights that ship with the project: a folder per task, those of other methods than `ucr` in folders of theirs.
+"""Weights that ship with the project, in half precision: a folder per task; further methods have a folder of theirs.
 
 Each has a `model.safetensors` and its `card.json`.
 """
