@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from ucr.codecs.without_torchaudio import torchaudio_or_an_empty_module
 from ucr.foundation.checkpoints import fill, read_weights
 from ucr.foundation.errors import UserError
+from ucr.foundation.without_torchaudio import torchaudio_or_an_empty_module
 from ucr.methods.contract import Meta
 
 from ._shared.pretrained import SOURCES, Pretrained, download

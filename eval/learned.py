@@ -12,10 +12,10 @@ import soxr
 import torch
 from torch import Tensor, nn
 
-from ucr.codecs.without_torchaudio import torchaudio_or_an_empty_module
 from ucr.foundation.checkpoints import fill, read_weights
 from ucr.foundation.errors import UserError
 from ucr.foundation.params import LearnedSpace
+from ucr.foundation.without_torchaudio import torchaudio_or_an_empty_module
 
 
 class Space(Protocol):

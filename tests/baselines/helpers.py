@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 
 from baselines._shared.pretrained import SOURCES
 from ucr.codecs import make_codec
-from ucr.codecs.without_torchaudio import torchaudio_or_an_empty_module
 from ucr.foundation.checkpoints import save_model
 from ucr.foundation.files import write_json
 from ucr.foundation.params import Params
+from ucr.foundation.without_torchaudio import torchaudio_or_an_empty_module
 from ucr.methods.registry import find
 from ucr.model.decomposition import Setting
 

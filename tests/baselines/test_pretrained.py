@@ -19,9 +19,9 @@ from safetensors.torch import save_file
 
 from baselines._shared import pretrained
 from tests.baselines.helpers import published_htdemucs, published_openunmix
-from ucr.codecs.without_torchaudio import torchaudio_or_an_empty_module
 from ucr.foundation.errors import UserError
 from ucr.foundation.hashes import file_hash
+from ucr.foundation.without_torchaudio import torchaudio_or_an_empty_module
 from ucr.methods.contract import Baseline, NotAvailable
 from ucr.methods.registry import make_method
 

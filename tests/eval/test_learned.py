@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import save_file
 
 from eval.learned import Clap, Vggish, load_space
-from ucr.codecs.without_torchaudio import torchaudio_or_an_empty_module
 from ucr.foundation.errors import UserError
+from ucr.foundation.without_torchaudio import torchaudio_or_an_empty_module
 
 RATE = 24000
 

@@ -76,7 +76,6 @@ PLUMBING = [
     *(str(path.relative_to(ROOT)) for path in (ROOT / "ucr" / "foundation").glob("*.py")),
     *(str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("__init__.py")),
     *(
-        "ucr/codecs/without_torchaudio.py",
         "ucr/data/slakh/read.py",
         "ucr/data/slakh/song.py",
         "ucr/data/tracks.py",

@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ucr.codecs.without_torchaudio import torchaudio_or_an_empty_module
 from ucr.foundation.checkpoints import fill, read_weights
 from ucr.foundation.errors import UserError
 from ucr.foundation.hashes import bytes_hash, file_hash, short_hash
+from ucr.foundation.without_torchaudio import torchaudio_or_an_empty_module
 
 CHECKPOINTS = {"encodec_24khz": "encodec_24khz-d7cc33bc.th", "encodec_48khz": "encodec_48khz-7e698e3e.th"}
 

@@ -13,11 +13,12 @@ from importlib.util import module_from_spec
 def torchaudio_or_an_empty_module() -> Iterator[None]:
     """Let libraries be imported that import torchaudio for functions that are not used here.
 
-    torchaudio has no build for some CPU-only PyTorch: there, an empty module takes its place meanwhile.
+    torchaudio has no build for some CPU-only PyTorch, and raises a RuntimeError beside a PyTorch of another CUDA:
+    there, an empty module takes its place meanwhile.
     """
     try:
         import torchaudio  # noqa: F401
-    except (ImportError, OSError):
+    except (ImportError, OSError, RuntimeError):
         sys.modules["torchaudio"] = module_from_spec(ModuleSpec("torchaudio", None))
         try:
             yield
