@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import check
 from tests.baselines.helpers import pretend_music, random_network
+from tests.helpers import PARAMS
 from ucr.foundation.files import read_audio, write_audio
 from ucr.foundation.params import load_params
 from ucr.methods.checks import CHECKS
@@ -127,7 +128,7 @@ def test_an_oracle_and_a_method_with_weights(run, tmp_path):
     code, printed, _ = run("irm")
     assert code == 0
     assert statuses(printed)["batch"] == "skipped"
-    params = load_params()
+    params = load_params(PARAMS)
     sizes = {"N": 16, "L": 32, "B": 8, "H": 16, "Sc": 8, "P": 3, "X": 2, "R": 1}
     random_network("conv_tasnet", **sizes)(tmp_path / "weights", params)
     _, printed, said = run("conv_tasnet", "--weights", str(tmp_path / "weights"))

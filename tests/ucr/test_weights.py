@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import weights as program
 from tests.baselines.helpers import TINY_WEIGHTS
+from tests.helpers import PARAMS
 from ucr.data.cutting import Cut, SegmentWriter
 from ucr.data.tracks import Track
 from ucr.foundation.params import load_params
@@ -20,7 +21,7 @@ RATE = 24000
 
 
 def write_noise(folder: Path) -> None:
-    """Segments of a second of white noise, one a split."""
+    """Segments of a second of white noise, one per split."""
     rng, writer = np.random.default_rng(0), SegmentWriter(folder.parent / "work")
     for split in ("train", "validation", "test"):
         audio = {"Track00001_0": rng.integers(-9999, 9999, (2, RATE)).astype(np.int16).tobytes()}
@@ -42,17 +43,15 @@ def test_the_shipped_weights_load_and_say_where_they_come_from():
 
 
 def test_the_order_of_sources_does_not_matter():
-    params = load_params().model_copy(update={"sources": ["bass", "drums"]})
     _, method = make_method("ucr_pretrained", {"steps": 1})
-    method.load(FOLDER, params.sources)
+    method.load(FOLDER, ["bass", "drums"])
     assert method.separate(np.zeros(24000, np.float32), 24000, 2).shape == (2, 24000)
 
 
 def test_a_task_without_weights_is_a_reason_not_a_crash():
-    params = load_params().model_copy(update={"sources": ["guitar", "organ"]})
     _, method = make_method("ucr_pretrained", {})
     with pytest.raises(NotAvailable, match=r"no weights for guitar\+organ, only for"):
-        method.load(FOLDER, params.sources)
+        method.load(FOLDER, ["guitar", "organ"])
 
 
 def test_verify_names_what_is_missing(tmp_path, monkeypatch, capsys):
@@ -82,7 +81,7 @@ def test_a_supervised_method_s_weights_ship_and_are_measured_again(tmp_path, pro
     folder = project()
     write_noise(folder / "segments")
     trained = folder / "models" / "conv_tasnet"
-    TINY_WEIGHTS["conv_tasnet"](trained, load_params())
+    TINY_WEIGHTS["conv_tasnet"](trained, load_params(PARAMS))
     card = json.loads((trained / "card.json").read_text())
     (trained / "card.json").write_text(json.dumps(card | {"last": {"seconds": 36.0}}))
     monkeypatch.setattr(program, "FOLDER", tmp_path / "weights")

@@ -1,16 +1,13 @@
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers import PARAMS
 from ucr.foundation.errors import UserError
 from ucr.foundation.params import DecompositionParams, check_params, load_params
 from ucr.foundation.schema import read_yaml
 from ucr.model.decomposition import DecompositionModel, dependence
-
-ROOT = Path(__file__).resolve().parents[3]
 
 SMALL = {
     "encoder": {"channels": [8, 1], "kernel": 3, "pool": 1},
@@ -25,7 +22,7 @@ SMALL = {
 
 
 def small_model(n=2, power=0.5, **changes):
-    values = load_params().decomposition.model_dump() | SMALL | changes
+    values = load_params(PARAMS).decomposition.model_dump() | SMALL | changes
     torch.manual_seed(0)
     params = DecompositionParams.model_validate(values)
     return DecompositionModel(n, 16, power, params, mean=0.7, std=2.0).eval()
@@ -135,7 +132,7 @@ def test_the_last_of_the_widths_and_rates_holds_for_the_components_after_it():
 
 
 def test_a_latent_wider_than_the_channels_is_refused():
-    values = read_yaml(ROOT / "params.yaml")
+    values = read_yaml(PARAMS)
     values["decomposition"]["encoder"] |= {"channels": [64, 8], "width": [1, 16]}
     with pytest.raises(UserError, match="encoder: a width of 16 needs as many channels, and they end with 8"):
         check_params(values)
