@@ -7,7 +7,7 @@ import numpy as np
 from ucr.methods.contract import Meta
 from ucr.signal.adaptation import adapted
 
-from ._shared.decomposition import PAPER, Pretrained
+from ._shared.decomposition import PAPER, Shipped
 
 META = Meta(
     name="ucr_adapted",
@@ -19,7 +19,7 @@ META = Meta(
 )
 
 
-class Method(Pretrained):
+class Method(Shipped):
     """`ucr_pretrained`, then `adapted`; takes the options of `ucr`."""
 
     def separate_batch(self, mixtures: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:

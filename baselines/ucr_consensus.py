@@ -15,7 +15,7 @@ from ucr.signal.nmf import factorise, random_factors
 from ucr.signal.overlap import best_permutation
 from ucr.signal.spectrogram import istft, stft
 
-from ._shared.decomposition import PAPER, Pretrained
+from ._shared.decomposition import PAPER, Shipped
 from ._shared.grouping import decoded_labels
 
 META = Meta(
@@ -35,7 +35,7 @@ UPDATES = 60
 SHARPNESS = 64.0  # power of the errors' ratio
 
 
-class Method(Pretrained):
+class Method(Shipped):
     """Average estimates that err for different reasons, then refine them by the song's own spectra.
 
     Shipped weights know how instruments sound in the songs that they learnt from, and fail where an instrument sounds

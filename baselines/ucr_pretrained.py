@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ucr.methods.contract import Meta
 
-from ._shared.decomposition import PAPER, Pretrained
+from ._shared.decomposition import PAPER, Shipped
 
 META = Meta(
     name="ucr_pretrained",
@@ -14,4 +14,4 @@ META = Meta(
     weights="shipped",
     steps=True,
 )
-Method = Pretrained
+Method = Shipped

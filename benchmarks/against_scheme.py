@@ -5,9 +5,9 @@
 The published scheme is a minimal rendering of the paper's: components encoded and denoised one after another, segments
 separated one by one in 50 steps, float32, tracks read one by one by librosa, each signal through the codec by itself.
 It has none of the waste that a full program adds. Ours is what the stages run: `ucr.training.trainer.train`,
-`Baseline.separate_batch`, `pipelines.segments` and `pipelines.latents`. Both sides of a row take turns, `ROUNDS` times,
-the first a warm-up; the median counts. EnCodec's and the sampling of the paper's networks are long and done once. Freed
-memory is kept on both sides (`ucr.foundation.memory`).
+`Baseline.separate_batch`, `pipelines.segments` and `pipelines.latents`. Both sides of a row take turns,
+`REPEATS` times, the first a warm-up; the median counts. EnCodec's and the sampling of the paper's networks are long and
+done once. Freed memory is kept on both sides (`ucr.foundation.memory`).
 
 Training: the paper's networks, optimiser and crop (`params/paper.yaml`), batch `BATCH` in place of 64 on both sides so
 that two cores can do it (`MEMORY_BATCH` for the memory); latents are 128-band `mel` ones of rendered songs, since
@@ -58,16 +58,16 @@ BATCH, TRAIN_STEPS = 4, 6
 MEMORY_BATCH = 16
 SEGMENTS, SAMPLING_STEPS, FEWER_STEPS = 8, 50, 10
 LATENT_FRAMES = 525  # of 7 s
-ROUNDS = 3
+REPEATS = 3
 
 
-def median(runs: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+def median(runs: dict[str, Callable[[], float]], repeats: int) -> dict[str, float]:
     """Median of what each of several calls returns; they take turns, and the first turn of several is a warm-up."""
     found: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
+    for _ in range(repeats):
         for name, run in runs.items():
             found[name].append(run())
-    return {name: statistics.median(values[min(1, rounds - 1) :]) for name, values in found.items()}
+    return {name: statistics.median(values[min(1, repeats - 1) :]) for name, values in found.items()}
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -94,7 +94,7 @@ def our_training(job: Job, model: DecompositionModel) -> tuple[float, float]:
     return last["seconds"], last["loss"]
 
 
-def training_rows(folder: Path, steps: int, rounds: int) -> list[dict]:
+def training_rows(folder: Path, steps: int, repeats: int) -> list[dict]:
     job = paper_job(folder, steps, BATCH)
     start = deepcopy(job.module.state_dict())
     losses = {}
@@ -112,7 +112,7 @@ def training_rows(folder: Path, steps: int, rounds: int) -> list[dict]:
             "published": run("published", lambda: published_scheme.train(job, job.module, steps)),
             "ours": run("ours", lambda: our_training(job, job.module)),
         },
-        rounds,
+        repeats,
     )
     precision = "bfloat16" if in_bfloat16(job) else "no bfloat16 products on this CPU: float32"
     step = f"training step, the paper's networks, batch {BATCH}"
@@ -153,7 +153,7 @@ def print_memory(name: str) -> None:
         )
 
 
-def separation_rows(folder: Path, count: int, steps: int, rounds: int) -> list[dict]:
+def separation_rows(folder: Path, count: int, steps: int, repeats: int) -> list[dict]:
     params = load_params(folder / "params.yaml")
     store = SegmentStore(folder / "segments", "train")
     pieces = [store[i] for i in range(count)]
@@ -179,7 +179,7 @@ def separation_rows(folder: Path, count: int, steps: int, rounds: int) -> list[d
             "batched": keep("batched", lambda: slow.separate_batch(mixtures, rate, n)),
             "ours": keep("ours", lambda: ours.separate_batch(mixtures, rate, n)),
         },
-        rounds,
+        repeats,
     )
     scores = {
         name: float(np.nanmean(si_scores(true, each, mixtures)["si_sdr"])) for name, each in estimates.items()
@@ -211,7 +211,7 @@ def network_row(folder: Path, count: int, steps: int) -> dict:
     return row(what, "s", found, "segments and components in one batch, nothing else")
 
 
-def preprocessing_row(folder: Path, rounds: int, source: str, at_least: float | None) -> dict:
+def preprocessing_row(folder: Path, repeats: int, source: str, at_least: float | None) -> dict:
     """Songs in Slakh's layout to latents; `folder` is a project whose `data` stage has run."""
     params = load_params(folder / "params.yaml")
     root = folder / read_json(folder / "data" / "dataset.json")["root"]
@@ -228,7 +228,7 @@ def preprocessing_row(folder: Path, rounds: int, source: str, at_least: float | 
         counts["ours"] = sum(len(SegmentStore(folder / "segments", split)) for split in TRACKS)
         return taken
 
-    found = median({"published": published, "ours": ours}, rounds)
+    found = median({"published": published, "ours": ours}, repeats)
     if counts["published"] != counts["ours"]:
         raise RuntimeError(f"the two ways kept different segments: {counts}")
     what = f"preprocessing, {params.codec.name}, {counts['ours']} segments"
@@ -294,10 +294,10 @@ def measure(work: Path) -> pd.DataFrame:
     return pd.DataFrame(
         [
             *memory_rows(wide),
-            *training_rows(wide, TRAIN_STEPS, ROUNDS),
-            *separation_rows(project, SEGMENTS, SAMPLING_STEPS, ROUNDS),
+            *training_rows(wide, TRAIN_STEPS, REPEATS),
+            *separation_rows(project, SEGMENTS, SAMPLING_STEPS, REPEATS),
             network_row(wide, SEGMENTS, FEWER_STEPS),
-            preprocessing_row(project, ROUNDS, cores, 3.0),
+            preprocessing_row(project, REPEATS, cores, 3.0),
             preprocessing_row(
                 make_encodec_project(work, project / "data" / "slakh_mini"),
                 1,

@@ -20,7 +20,7 @@ import pandas as pd
 from scipy import stats
 
 from eval.statistics import ALPHA, CONFIDENCE, mean_interval, median_interval, resampled_counts
-from eval.tables import LIMITS, OURS, of_first_set
+from eval.tables import LIMITS, UNSUPERVISED, of_first_set
 from ucr.foundation.errors import command
 from ucr.foundation.files import read_table, write_csv
 
@@ -190,7 +190,7 @@ def power_table(tracks: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
     Corrected is at the significance that Holm's method asks of the clearest of an unsupervised method's comparisons
     with all of its rivals.
     """
-    rivals = sum(kind not in (*LIMITS, OURS) for kind in kinds.values())
+    rivals = sum(kind not in (*LIMITS, UNSUPERVISED) for kind in kinds.values())
     rows = []
     for key, pair in paired_differences(tracks, kinds).items():
         spread = float(pair.std())

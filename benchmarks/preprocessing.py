@@ -5,14 +5,14 @@
 
 A set of N hours is a few rendered songs in Slakh2100's layout, hard-linked as often as it takes; the stages run on it
 as a user runs them, each a process. Where memory is flat and time linear, `peak_private_mb` doesn't grow with the
-hours and `audio_hours_an_hour` stays as it is.
+hours and `audio_hours_per_hour` stays as it is.
 
-Columns: `hours` of songs; `seconds` that the stage took; `audio_hours_an_hour` of songs, less the time and the hours of
-a call on one song per split, which is mostly the start of the process (empty where
+Columns: `hours` of songs; `seconds` that the stage took; `audio_hours_per_hour` of songs, less the time and the hours
+of a call on one song per split, which is mostly the start of the process (empty where
 that took no less); `codec_alone` the same of the codec by itself on
 such mixtures in memory; `share_of_codec` their ratio (stage `both`: one after the other);
 `peak_private_mb` the most memory of its own that the process held, `peak_mapped_mb` the most of its files that the
-system had mapped for it, which it drops when memory is short; `disk_mb_an_hour` of the stage's output, a song's hour.
+system had mapped for it, which it drops when memory is short; `disk_mb_per_hour` of the stage's output, a song's hour.
 EnCodec has random weights here, which are as fast.
 """
 
@@ -121,7 +121,7 @@ def measure(songs: list[Track], hours: list[float], codec: dict, folder: Path) -
         limit = exact / (a_segment * count / 3600)
         for stage in STAGES:
             output = sum(path.stat().st_size for path in (project / stage).iterdir())
-            found[stage]["disk_mb_an_hour"] = output / 1e6 / exact
+            found[stage]["disk_mb_per_hour"] = output / 1e6 / exact
         one, other = found.values()
         both = {key: (max if "peak" in key else sum)((one[key], other[key])) for key in one}
         for stage, values in {**found, "both": both}.items():
@@ -130,7 +130,7 @@ def measure(songs: list[Track], hours: list[float], codec: dict, folder: Path) -
             rows.append(
                 {"codec": codec["name"], "hours": round(exact, 3), "segments": count, "stage": stage}
                 | {key: round(value, 1) for key, value in values.items()}
-                | {"audio_hours_an_hour": round(speed, 1), "codec_alone": round(limit, 1)}
+                | {"audio_hours_per_hour": round(speed, 1), "codec_alone": round(limit, 1)}
                 | {"share_of_codec": round(speed / limit, 3), "cores": os.cpu_count()}
             )
         shutil.rmtree(project)
@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--codec", choices=["mel", "encodec_24khz"], default="mel")
     parser.add_argument("--songs", type=Path, default=Path("data/slakh_mini"), help="rendered songs to link")
     parser.add_argument(
-        "--work", type=Path, default=Path(tempfile.gettempdir()), help="a disk for 1 GB an hour"
+        "--work", type=Path, default=Path(tempfile.gettempdir()), help="a disk for 1 GB per hour"
     )
     arguments = parser.parse_args()
     songs = find_tracks(arguments.songs)

@@ -151,9 +151,9 @@ def _cpu_training(steps: int, batch: int) -> tuple[str, str, str]:
 
 def _cpu_preprocessing() -> list[tuple[str, str, str]]:
     row = measured("preprocessing.csv", codec="encodec_24khz", stage="both")
-    if row is None or pd.isna(row["audio_hours_an_hour"]):
+    if row is None or pd.isna(row["audio_hours_per_hour"]):
         return [("segments and latents", _ENCODEC, "not measured")]
-    speed = row["audio_hours_an_hour"]
+    speed = row["audio_hours_per_hour"]
     return [
         ("segments and latents", f"{HOURS:g} h / {speed:g} hours of songs per hour", f"{HOURS / speed:.0f} h")
     ]
@@ -166,7 +166,7 @@ def _stores() -> list[tuple[str, str, str]]:
         if row is None:
             lines.append((stage, _ENCODEC, "not measured"))
             continue
-        size = row["disk_mb_an_hour"]
+        size = row["disk_mb_per_hour"]
         lines.append((stage, f"{HOURS:g} h × {size:g} MB per hour", f"{HOURS * size / 1000:.0f} GB"))
     return lines
 

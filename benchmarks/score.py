@@ -1,6 +1,6 @@
 """`python -m eval score` against museval on the same files, in turns -> benchmarks/score.csv.
 
-    python -m benchmarks.score [--rounds 3] [--csv benchmarks/score.csv]
+    python -m benchmarks.score [--repeats 3] [--csv benchmarks/score.csv]
 
 Signals are noise with leakage and noise at levels that differ, 16 bit WAV. Ours is the command with every metric on
 all cores; museval gives BSS Eval v4 alone, song by song, with as many threads as its libraries take. Both are
@@ -128,19 +128,19 @@ def run(*arguments: str | Path) -> Used:
     return Used(time.perf_counter() - began, cpu, memory)
 
 
-def measure(case: Case, rounds: int) -> dict[str, object]:
+def measure(case: Case, repeats: int) -> dict[str, object]:
     """One row."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_songs(folder, case)
         ours, theirs = [], []
-        for _ in range(rounds):
+        for _ in range(repeats):
             ours.append(run("eval", "score", folder / "true", folder / "found", "--csv", folder / "rows.csv"))
             if case.both:
                 theirs.append(run("benchmarks.score", "--museval", folder))
         row: dict[str, object] = {
             "songs": case.songs, "seconds": case.seconds, "sources": case.sources, "sample_rate": case.rate,
-            "cores": joblib.cpu_count(), "rounds": rounds,
+            "cores": joblib.cpu_count(), "repeats": repeats,
         }  # fmt: skip
         for who, used in (("ours", ours), ("museval", theirs)):
             for what in Used._fields:
@@ -163,13 +163,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--csv", type=Path, metavar="OUT", help=f"write the table, as in {TABLE}")
     parser.add_argument("--museval", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.museval:
         return by_museval(arguments.museval)
-    table = pd.DataFrame([measure(case, arguments.rounds) for case in CASES])
+    table = pd.DataFrame([measure(case, arguments.repeats) for case in CASES])
     if arguments.csv:
         write_csv(arguments.csv, table)
     print(table.T.to_string(header=False))

@@ -39,7 +39,7 @@ def main() -> None:
     for name in names:
         meta, method = load_method(name, params)
         if meta.labelled:
-            raise UserError(f"{name} knows the sources: name blind methods, or ours")
+            raise UserError(f"{name} knows the sources: name blind or unsupervised methods")
         means, _ = mean_si_scores(method.separate_batch, store)
         rows += [
             {"task": params.task, "method": name, "n": len(store), "source": source}

@@ -126,7 +126,7 @@ def training_cost(needs: Path, watts: float) -> dict[str, float | int | None]:
 
     Weights that ship with the project were trained on the machine that their card names: their time has a
     column of its own. `preparation_seconds` went into what the training learns from, such as pseudo-labels. The
-    energy is `watts`, a stated guess at what a machine draws while training, times the seconds of both.
+    energy is `watts`, a stated assumption of what a machine draws while training, times the seconds of both.
     """
     card = read_json(needs / "card.json") if (needs / "card.json").is_file() else {}
     last = card.get("last", {})

@@ -68,7 +68,7 @@ def find_songs(
     """Match folders of true sources with a folder of estimates.
 
     A folder holds one song's stems (`drums.wav`, `bass.flac`, perhaps `mixture.wav`), or one such folder
-    a song or segment; segment i of a song is called `SONG_i`.
+    per song or segment; segment i of a song is called `SONG_i`.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def find_songs(
                 f"{home}: {min(sums)} is a sum of other stems, which would then count twice: choose with --sources"
             )
     if len(sources) < 2:
-        raise UserError(f"{home} has {len(sources)} source: a separation needs two or more, each a file")
+        raise UserError(f"{home} has {len(sources)} source: a separation needs two or more, each in a file")
     found = _song_folders(estimates) if truth.keys() - failures.keys() else {}
     if not found and not failures:
         raise _without_stems(estimates)

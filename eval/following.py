@@ -23,7 +23,7 @@ class Part:
     onsets : float32[frames]
         Onset strength.
     tempo
-        In beats a minute.
+        In beats per minute.
     key
         0 to 11 for C major to B major, 12 to 23 for C minor to B minor.
     """

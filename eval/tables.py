@@ -23,7 +23,7 @@ TABLE_METRICS = {
 }  # fmt: skip
 DECIMALS = 4
 LIMITS = ("oracle", "bound")  # kinds that say what can be had and what must be beaten, and compete with none
-OURS = "unsupervised"  # the kind that is compared with each of its rivals
+UNSUPERVISED = "unsupervised"  # the kind that is compared with each of its rivals
 STATUSES = ("ok", "silent", "capped", "failed")  # of the seeds of one value the last counts
 
 
@@ -288,9 +288,9 @@ def _pairs(separation: pd.DataFrame) -> pd.DataFrame:
             family = f"best {kind}" + (f", trained {trained}" if trained != "none" else "")
             best = mine.loc[mine["best"], "method"].item()
             pairs += [(*key, family, best, other) for other in mine["method"] if other != best]
-        ours = table["kind"] == OURS
-        rivals = table.loc[~ours, "method"]
-        pairs += [(*key, f"{a} and rivals", a, b) for a in table.loc[ours, "method"] for b in rivals]
+        unsupervised = table["kind"] == UNSUPERVISED
+        rivals = table.loc[~unsupervised, "method"]
+        pairs += [(*key, f"{a} and rivals", a, b) for a in table.loc[unsupervised, "method"] for b in rivals]
     return pd.DataFrame(pairs, columns=[*GROUP[1:], "family", "method_a", "method_b"])
 
 

@@ -17,7 +17,7 @@ python3 -m venv "$folder/venv"
 import librosa
 import numpy as np
 
-rate = 43  # frames a second
+rate = 43  # frames per second
 rng = np.random.default_rng(0)
 magnitude = 0.05 * np.abs(rng.normal(size=(64, 12 * rate)))
 starts = np.arange(0, 12 * rate, 2 * rate)

@@ -4,7 +4,7 @@
 #
 # One would guess: every tempo of a file counts, as for any sequencer or for mido; a drum stroke whose end stands at
 # the tick of its beginning is a stroke; a note belongs to the instrument that began it.
-# What happens: a song whose tempo stands in its second track is read at 120 beats a minute (with a warning that
+# What happens: a song whose tempo stands in its second track is read at 120 beats per minute (with a warning that
 # tools often silence); of four strokes of a drum, the two without length are gone; a note of the bass that lasts
 # into a change of program is a note of the strings.
 # Whom it hurts: who renders or trains on MIDI collections. Of the 67 songs of Debian's freedoom 0.12.1, 7 come out

@@ -24,7 +24,7 @@ class ConvTasNet(nn.Module):
     P
         Kernel of the blocks' depthwise convolutions.
     X, R
-        Blocks a repeat, with dilations 1 to 2^(X-1), and repeats.
+        Blocks per repeat, with dilations 1 to 2^(X-1), and repeats.
     """
 
     def __init__(self, n_sources: int, N: int, L: int, B: int, H: int, Sc: int, P: int, X: int, R: int):

@@ -55,7 +55,7 @@ class Decomposition(Trained):
         return self.codec.decode_components(components, mixtures)
 
 
-class Pretrained(Decomposition):
+class Shipped(Decomposition):
     """`ucr` with the weights of the run's task in the folder `needs`; takes the options of `ucr`."""
 
     def load(self, weights: Path, sources: list[str]) -> None:

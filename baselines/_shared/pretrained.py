@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import requests
 import soxr
 import torch
 from torch import Tensor
 
-from ucr.foundation.files import replacing
-from ucr.foundation.hashes import file_hash
+from ucr.foundation.checkpoints import download_weights
+from ucr.foundation.errors import UserError
 from ucr.methods.contract import NotAvailable
 from ucr.methods.trained import Trained
 
 SOURCES = ("drums", "bass", "other", "vocals")  # MUSDB18's
-TIMEOUT = (5, 30)  # seconds until a connection is made, and without a byte on it
 
 
 class Pretrained(Trained):
@@ -95,32 +93,10 @@ def _resampled(audio: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
 
 
 def download(url: str, sha256: str = "") -> Path:
-    """Fetch a file once, whole or not at all, into PyTorch's cache of checkpoints (`TORCH_HOME`).
-
-    Parameters
-    ----------
-    url
-        Of the file.
-    sha256
-        What its checksum begins with; empty if the publisher gives none.
-
-    Raises
-    ------
-    NotAvailable
-        If it does not arrive, or is another file.
-    """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    if path.is_file():
-        return path
-    remedy = "give `weights` a file that you have, or try again with a connection"
+    """The published file at `url`, as `download_weights`; `NotAvailable` if it can't be had."""
     try:
-        with replacing(path) as temporary:
-            with requests.get(url, stream=True, timeout=TIMEOUT) as answer, temporary.open("wb") as file:
-                answer.raise_for_status()
-                for chunk in answer.iter_content(1 << 20):
-                    file.write(chunk)
-            if not file_hash(temporary).startswith(sha256):
-                raise NotAvailable(f"{url} is not the file that was published: {remedy}")
-    except requests.RequestException as error:
-        raise NotAvailable(f"{url} can't be downloaded ({type(error).__name__}): {remedy}") from None
-    return path
+        return download_weights(
+            url, sha256, "give `weights` a file that you have, or try again with a connection"
+        )
+    except UserError as error:
+        raise NotAvailable(str(error)) from None

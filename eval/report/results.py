@@ -47,7 +47,7 @@ COST_NAMES = {
     "rtf_1": "real-time factor, 1 segment",
     "rtf_8": "real-time factor, 8 segments at once",
     "parameters": "parameters",
-    "macs_per_second": "multiply-accumulates a second of audio",
+    "macs_per_second": "multiply-accumulates per second of audio",
     "train_seconds": "training time (s)",
     "preparation_seconds": "time for pseudo-labels before training (s)",
     "train_seconds_elsewhere": "training time on another machine (s)",

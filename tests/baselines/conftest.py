@@ -1,4 +1,4 @@
-"""Methods to test, built once a session."""
+"""Methods to test, built once per session."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tiny_weights() -> dict[str, Callable[[Path, Params], None]]:
 
 @pytest.fixture(scope="session")
 def build(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Baseline]:
-    """Build and load a method by its name, once a session."""
+    """Build and load a method by its name, once per session."""
     methods: dict[str, Baseline] = {}
 
     def build_once(name: str) -> Baseline:

@@ -55,8 +55,10 @@ def test_measurements_are_scaled_to_the_set(page, tmp_path):
         {"what": "training step, the paper's networks, batch 4", "ours": 0.5},
     ]
     pd.DataFrame(measured).to_csv(tmp_path / "benchmarks" / "against_scheme.csv", index=False)
-    stage = {"codec": "encodec_24khz", "hours": 1, "peak_private_mb": 400.0, "disk_mb_an_hour": 300.0}
-    stages = [stage | {"stage": name, "audio_hours_an_hour": 5.0} for name in ("segments", "latents", "both")]
+    stage = {"codec": "encodec_24khz", "hours": 1, "peak_private_mb": 400.0, "disk_mb_per_hour": 300.0}
+    stages = [
+        stage | {"stage": name, "audio_hours_per_hour": 5.0} for name in ("segments", "latents", "both")
+    ]
     pd.DataFrame(stages).to_csv(tmp_path / "benchmarks" / "preprocessing.csv", index=False)
     lines = page()
     assert lines["steps of a training"][1] == "416,500"

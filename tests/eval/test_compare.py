@@ -29,7 +29,7 @@ PROVENANCE = {
 def write_results(
     folder: Path, gain: float = 0, methods=("hpss", "ucr"), sets=("slakh_mini",), **changed
 ) -> Path:
-    """Tables of two methods on ten tracks a set; in the first one drums of `ucr` are `gain` dB better in each."""
+    """Tables of two methods on ten tracks per set; in the first one drums of `ucr` are `gain` dB better in each."""
     rng = np.random.default_rng(0)
     rows = []
     for name, method, track, source in product(sets, ("hpss", "ucr"), range(10), ("drums", "bass")):

@@ -24,7 +24,7 @@ class Codec(Protocol):
     channels
         Of a latent.
     frame_rate
-        Latent frames a second.
+        Latent frames per second.
     fingerprint
         Short hexadecimal digest of its configuration and weights: two codecs whose latents may meet
         have the same.

@@ -5,16 +5,15 @@ A latent is the quantiser's decoding of the codes, so that it lies where the dec
 
 from __future__ import annotations
 
-import http.client
 import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ucr.foundation.checkpoints import fill, read_weights
+from ucr.foundation.checkpoints import download_weights, fill, read_weights
 from ucr.foundation.errors import UserError
-from ucr.foundation.hashes import bytes_hash, file_hash, short_hash
+from ucr.foundation.hashes import bytes_hash, short_hash
 from ucr.foundation.without_torchaudio import torchaudio_or_an_empty_module
 
 CHECKPOINTS = {"encodec_24khz": "encodec_24khz-d7cc33bc.th", "encodec_48khz": "encodec_48khz-7e698e3e.th"}
@@ -167,24 +166,13 @@ def check_rate(model: EncodecModel, sample_rate: int) -> None:
 
 
 def download(name: str) -> Path:
-    """Fetch encodec's own weights once into PyTorch's hub folder, and check them against their name's hash."""
+    """Encodec's own weights, whose file is named after the start of its checksum."""
     file = CHECKPOINTS[name]
-    prefix = Path(file).stem.split("-")[1]
-    path = Path(torch.hub.get_dir()) / "checkpoints" / file
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(ROOT_URL + file, str(path), hash_prefix=prefix)
-        except (OSError, RuntimeError, http.client.HTTPException) as error:
-            raise UserError(
-                f"the weights of {name} can't be downloaded from {ROOT_URL + file} ({error}): connect to the "
-                "network, or name a file that holds them as codec.weights, or choose the codec mel, which needs none"
-            ) from None
-    if not file_hash(path).startswith(prefix):
-        raise UserError(
-            f"{path} is not the file that its name says (SHA-256): delete it to download it again"
-        )
-    return path
+    remedy = (
+        "connect to the network, or name a file that holds them as codec.weights, or choose the codec mel, which "
+        "needs none"
+    )
+    return download_weights(ROOT_URL + file, Path(file).stem.split("-")[1], remedy)
 
 
 def state_digest(state: dict[str, Tensor]) -> str:

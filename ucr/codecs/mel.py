@@ -6,7 +6,7 @@ Fourier transform. With 128 bands at 24 kHz the corner lies at 323 Hz, against m
 12 Hz apart where bass and kick drum overlap, 1.6 to the semitone above.
 
 How well the best possible components separate (SI-SDR in dB, drums / bass; components = latents of
-the true sources; 16 rendered clips and 2 of real Slakh at 24 kHz, windows of 2048, 75 frames a second):
+the true sources; 16 rendered clips and 2 of real Slakh at 24 kHz, windows of 2048, 75 frames per second):
 
 ==================================================  ============  ============
 bands and masks                                     rendered      real
@@ -49,7 +49,7 @@ MASK_EXPONENT = 4.0
 
 
 class MelCodec:
-    """Band magnitudes m of the short-time Fourier transform, as (LEVEL m)^power, at 75 frames a second.
+    """Band magnitudes m of the short-time Fourier transform, as (LEVEL m)^power, at 75 frames per second.
 
     A full-scale sine has a magnitude of 1 at its bin. Latents are non-negative, and typical values of
     music are near 1 for every power. Frame k is centred on sample k · hop, and silence surrounds the
@@ -69,7 +69,7 @@ class MelCodec:
     Raises
     ------
     UserError
-        If 75 frames a second don't divide the sample rate, or there are more bands than bins.
+        If 75 frames per second don't divide the sample rate, or there are more bands than bins.
     """
 
     name = "mel"
@@ -78,7 +78,7 @@ class MelCodec:
     def __init__(self, sample_rate: int, bands: int, power: float, device: str = "cpu"):
         if sample_rate % FRAME_RATE:
             raise UserError(
-                f"segments.sample_rate: the codec mel makes {FRAME_RATE} frames a second, which does not "
+                f"segments.sample_rate: the codec mel makes {FRAME_RATE} frames per second, which does not "
                 f"divide {sample_rate} Hz: choose a multiple of {FRAME_RATE}, such as 24000"
             )
         self.sample_rate = sample_rate

@@ -63,7 +63,7 @@ def _tracks(folder: Path) -> list[Path]:
     return sorted({path if path.name.endswith(STEM_FILE) else path.parent for path in files})
 
 
-class Stem(NamedTuple):
+class StemFile(NamedTuple):
     """Where a stem is: a file, and which of its audio streams."""
 
     path: Path
@@ -109,7 +109,7 @@ def read_stems(
     wanted = {stem for each in by_source.values() for stem in each}
     mixture = next((stems[name] for name in MIXTURES if name in stems and stems[name] not in wanted), None)
     notes: list[Note] = []
-    audio: dict[Stem, np.ndarray] = {}
+    audio: dict[StemFile, np.ndarray] = {}
     lengths = {}
     for stem in stems.values() if mixture else sorted(wanted):
         try:
@@ -132,9 +132,9 @@ def read_stems(
     return np.stack([soxr.resample(each, rate, sample_rate) for each in summed]), notes
 
 
-def _stems_of_folder(folder: Path) -> dict[str, Stem]:
+def _stems_of_folder(folder: Path) -> dict[str, StemFile]:
     """A track's audio files by their names in lower case, without endings."""
-    stems: dict[str, Stem] = {}
+    stems: dict[str, StemFile] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in ENDINGS or path.name.startswith(".") or not path.is_file():
             continue
@@ -143,24 +143,24 @@ def _stems_of_folder(folder: Path) -> dict[str, Stem]:
             continue
         if name in stems:
             raise Skip("two files are one stem", f"{stems[name].name} and {path.name}: remove one")
-        stems[name] = Stem(path)
+        stems[name] = StemFile(path)
     return stems
 
 
-def _stems_of_file(path: Path) -> dict[str, Stem]:
+def _stems_of_file(path: Path) -> dict[str, StemFile]:
     """A stem file's mixture and stems by their names."""
-    stems = {OTHER_NAMES.get(name, name): Stem(path, i) for name, i in own_stems(path).items()}
+    stems = {OTHER_NAMES.get(name, name): StemFile(path, i) for name, i in own_stems(path).items()}
     if not stems:
         raise Skip("a file can't be read", f"{path} is no stem file of several audio streams")
-    return {MIXTURES[0]: Stem(path), **stems}
+    return {MIXTURES[0]: StemFile(path), **stems}
 
 
 def _by_source(
-    stems: Mapping[str, Stem], sources: list[str], names: Mapping[str, list[str]]
-) -> dict[str, list[Stem]]:
+    stems: Mapping[str, StemFile], sources: list[str], names: Mapping[str, list[str]]
+) -> dict[str, list[StemFile]]:
     patterns = {source.lower(): [each.lower() for each in given] for source, given in names.items()}
 
-    def matching(source: str) -> list[Stem]:
+    def matching(source: str) -> list[StemFile]:
         wanted = patterns.get(source.lower(), [source.lower()])
         return [
             stem
@@ -179,7 +179,7 @@ def _by_source(
     return found
 
 
-def _not_the_sum(mixture: Stem, audio: Mapping[Stem, np.ndarray]) -> list[Note]:
+def _not_the_sum(mixture: StemFile, audio: Mapping[StemFile, np.ndarray]) -> list[Note]:
     """A note if the mixture is not the sum of all other files, or can't be, since their lengths differ."""
     whole = audio[mixture]
     parts = [each for stem, each in audio.items() if stem != mixture]

@@ -20,6 +20,7 @@ from ucr.foundation.schema import Description
 
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
+TIMEOUT = (5, 30)  # seconds until a connection is made, and without a byte on it
 
 
 class Separation(Description):
@@ -123,6 +124,43 @@ def read_weights(path: Path, key: str) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{key}: {path} holds no state dictionary of tensors: replace it")
     return state
+
+
+def download_weights(url: str, sha256: str, remedy: str) -> Path:
+    """Fetch a file of weights once, whole or not at all, into PyTorch's cache of checkpoints (`TORCH_HOME`).
+
+    Parameters
+    ----------
+    url
+        Of the file.
+    sha256
+        What its checksum begins with; empty if the publisher gives none.
+    remedy
+        What to do where it can't be had, for the sentence of the error.
+
+    Raises
+    ------
+    UserError
+        If it does not arrive, or is another file.
+    """
+    import requests
+
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if path.is_file():
+        if not file_hash(path).startswith(sha256):
+            raise UserError(f"{path} is not the file that was published: delete it to download it again")
+        return path
+    try:
+        with replacing(path) as temporary:
+            with requests.get(url, stream=True, timeout=TIMEOUT) as answer, temporary.open("wb") as file:
+                answer.raise_for_status()
+                for chunk in answer.iter_content(1 << 20):
+                    file.write(chunk)
+            if not file_hash(temporary).startswith(sha256):
+                raise UserError(f"{url} is not the file that was published: {remedy}")
+    except requests.RequestException as error:
+        raise UserError(f"{url} can't be downloaded ({type(error).__name__}): {remedy}") from None
+    return path
 
 
 def component_names(card: dict, n_components: int) -> list[str]:

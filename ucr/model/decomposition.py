@@ -35,7 +35,7 @@ class Setting(Section):
     codec, codec_fingerprint
         Whose latents it works on.
     channels, frame_rate
-        Of those latents; frames a second.
+        Of those latents; frames per second.
     mean, std
         Statistics of the training mixtures' latents.
     params

@@ -21,7 +21,7 @@ from ucr.training.trainer import Job
 NAME: Final = "bootstrap"
 
 
-class Network(Protocol):
+class LatentNetwork(Protocol):
     """What is trained."""
 
     def make_network(self, n_sources: int, bands: int, power: float, **sizes) -> nn.Module:
@@ -29,7 +29,7 @@ class Network(Protocol):
 
 
 def make_job(
-    method: Network, params: Params, training: LatentStore, validation: LatentStore
+    method: LatentNetwork, params: Params, training: LatentStore, validation: LatentStore
 ) -> tuple[Job, dict, float]:
     """The training, the configuration that its weights are saved with, and the seconds that pseudo-labels took.
 

@@ -1,13 +1,12 @@
 import os
 import pickle
-import urllib.error
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ucr.codecs import make_codec
+from ucr.codecs import encodec, make_codec
 from ucr.codecs.encodec import CHECKPOINTS, EncodecCodec, pretrained, state_digest, untrained
 from ucr.foundation.errors import UserError
 from ucr.foundation.params import CodecParams
@@ -201,11 +200,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, monkeypatch, weights):
 
 def test_without_network_and_file_a_sentence_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-
-    def offline(*arguments, **options):
-        raise urllib.error.URLError("Name or service not known")
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setattr(encodec, "ROOT_URL", "http://127.0.0.1:9/")  # a port that nothing answers on
     with pytest.raises(UserError, match=r"encodec_24khz-d7cc33bc\.th.*codec\.weights.*codec mel"):
         make_codec(encodec_params(), 24000)
 

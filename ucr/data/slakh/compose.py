@@ -23,7 +23,7 @@ SECTIONS = (
     ("bridge", 0.5),
     ("outro", 0.7),
 )
-RESOLUTION = 8  # tempo changes a bar of a ritardando
+RESOLUTION = 8  # tempo changes per bar of a ritardando
 
 
 def compose(seed: int, split: str, number: int, seconds: float) -> Song:

@@ -111,10 +111,10 @@ Channel = tuple[int, int]  # port, channel
 class _Sequence:
     """What a file plays, in ticks: its notes by (track, channel, program), and what holds for all of them."""
 
-    resolution: float  # ticks a beat
+    resolution: float  # ticks per beat
     parts: dict[tuple[int, Channel, int], list[_Played]] = field(default_factory=dict)
     pedals: dict[Channel, list[tuple[int, bool]]] = field(default_factory=dict)
-    tempos: dict[int, float] = field(default_factory=lambda: {0: 120.0})  # beats a minute
+    tempos: dict[int, float] = field(default_factory=lambda: {0: 120.0})  # beats per minute
     metre: tuple[int, int] = (4, 4)
 
 
@@ -135,10 +135,10 @@ def _read(data: bytes) -> _Sequence:
         raise ValueError("its tracks are songs of their own, format 2")
     timed = bool(division & 0x8000)  # ticks are of SMPTE frames, and tempi mean nothing
     frames = 256 - (division >> 8)
-    a_second = (30000 / 1001 if frames == 29 else frames) * (division & 0xFF)
-    sequence = _Sequence(a_second / 2 if timed else division)
+    per_second = (30000 / 1001 if frames == 29 else frames) * (division & 0xFF)
+    sequence = _Sequence(per_second / 2 if timed else division)
     if not sequence.resolution:
-        raise ValueError("its header gives no ticks a beat")
+        raise ValueError("its header gives no ticks per beat")
     tracks = [list(_events(track)) for track in _tracks(data, 8 + size)]
     ports = [0] * len(tracks)
     programs: dict[Channel | tuple[int, Channel], int] = {}
@@ -250,7 +250,7 @@ def _ends(notes: list[_Played], pedal: list[tuple[int, bool]]) -> np.ndarray:
 
 
 def _seconds(beat: float, tempos: list[tuple[float, float]]) -> float:
-    """When a beat is, by a map of tempi (beats a minute)."""
+    """When a beat is, by a map of tempi (beats per minute)."""
     starts = [start for start, _ in tempos] + [beat]
     return sum(
         60 / tempo * max(min(starts[i + 1], beat) - start, 0.0) for i, (start, tempo) in enumerate(tempos)

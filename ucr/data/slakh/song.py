@@ -90,7 +90,7 @@ class Song:
     stems
         In the order of their files, S00 first.
     tempos
-        (beat, quarter notes a minute), the first at beat 0.
+        (beat, quarter notes per minute), the first at beat 0.
     metre
         (numerator, denominator).
     origin

@@ -1,4 +1,4 @@
-"""Styles of `slakh_mini`'s songs: tempi, grooves, bass lines and accompaniments, written as one string a bar.
+"""Styles of `slakh_mini`'s songs: tempi, grooves, bass lines and accompaniments, written as one string per bar.
 
 A pattern has one character for each sixteenth note of the bar (16 in 4/4, 12 in 3/4 and 6/8). For drums:
 `X` accent, `x` stroke, `o` ghost note. For pitched parts: `1` root, `3` third, `5` fifth, `6` sixth above the
@@ -22,7 +22,7 @@ class Style:
     metre
         (numerator, denominator).
     tempo
-        Lowest and highest, in quarter notes a minute.
+        Lowest and highest, in quarter notes per minute.
     swing
         Lowest and highest share of an off-beat pair that its first note takes (0.5 is straight).
     swing_unit

@@ -31,7 +31,7 @@ FREEDOOM = sorted(Path("/usr/share/games/doom").glob("freedoom?.wad"))
 
 @pytest.fixture
 def midi(tmp_path) -> Path:
-    """Bass and drums in 3/4 at 90 quarter notes a minute; the bass's pedal is down from 1 to 3 s."""
+    """Bass and drums in 3/4 at 90 quarter notes per minute; the bass's pedal is down from 1 to 3 s."""
     score = pretty_midi.PrettyMIDI(initial_tempo=90)
     score.time_signature_changes.append(pretty_midi.TimeSignature(3, 4, 0))
     bass = pretty_midi.Instrument(33)
@@ -200,12 +200,12 @@ def test_what_is_odd_beside_the_notes_costs_nothing(tmp_path, data, metre):
     assert song.metre == metre
 
 
-@pytest.mark.parametrize(("frames", "a_second"), [(25, 1000), (30, 1200), (29, 1200 * 1000 / 1001)])
-def test_time_in_frames(tmp_path, frames, a_second):
+@pytest.mark.parametrize(("frames", "per_second"), [(25, 1000), (30, 1200), (29, 1200 * 1000 / 1001)])
+def test_time_in_frames(tmp_path, frames, per_second):
     slow = (0, [0xFF, 0x51, 3, 0x0F, 0x42, 0x40])  # which means nothing here
     song = read(tmp_path, midi_bytes(track(slow, *NOTE), division=(256 - frames) << 8 | 40))
     assert song.tempos == [(0, 120)]
-    assert song.stems[0].notes[0].length / 2 == pytest.approx(480 / a_second)
+    assert song.stems[0].notes[0].length / 2 == pytest.approx(480 / per_second)
 
 
 def test_a_midi_file_within_another_is_read(tmp_path):
@@ -222,7 +222,7 @@ def test_a_midi_file_within_another_is_read(tmp_path):
     [
         (midi_bytes(track(*NOTE))[:-3], "it ends too early"),
         (midi_bytes(track(*NOTE), kind=2), "its tracks are songs of their own, format 2"),
-        (midi_bytes(track(*NOTE), division=0), "its header gives no ticks a beat"),
+        (midi_bytes(track(*NOTE), division=0), "its header gives no ticks per beat"),
         (midi_bytes(track((0, [60, 90]))), "no event has the status"),
         (b"RIFF" + bytes(40), "it has no MIDI header"),
         (b"", "it is empty"),
