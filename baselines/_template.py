@@ -1,7 +1,7 @@
 """A working example of a method: copy it to baselines/NAME.py, set META.name to NAME, fill in `separate`.
 
-Then add `NAME: {needs: segments}` under `methods` in params.yaml and run `dvc repro`. This one gives
-what lies below a frequency to the first estimate and the rest to the second. A name with a leading
+Then add `NAME: {code: baselines/NAME.py, needs: segments}` under `methods` in params.yaml and run `make repro`. This one
+gives what lies below a frequency to the first estimate and the rest to the second. A name with a leading
 underscore, like this one's, is left out of the list of methods.
 """
 
@@ -28,7 +28,7 @@ class Method(Baseline):
     ----------
     split_hz
         The frequency, in Hz. Options like this one come from params.yaml, as in
-        `NAME: {needs: segments, split_hz: 300.0}`.
+        `NAME: {code: baselines/NAME.py, needs: segments, split_hz: 300.0}`.
     n_fft, hop
         Length of the Hann window and step between windows, in samples.
     """

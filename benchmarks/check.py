@@ -119,6 +119,7 @@ def card(meta: Meta, options: dict) -> str:
         "licence": meta.licence,
         "weights": meta.weights,
         "sources": str(meta.n_sources or "any number"),
+        "steps": "an option: it samples" if meta.steps else "none: it does not sample",
         "options": ", ".join(f"{key}={value}" for key, value in options.items()) or "its defaults",
     }
     return "\n".join([meta.name, *(f"  {key:<13} {value}" for key, value in lines.items())])

@@ -142,9 +142,12 @@ def test_what_runs_the_codec_depends_on_what_it_is_read_from():
 
 def layer(path: Path) -> int:
     """How high a module stands: `ucr` below `baselines` and `eval`, these below `pipelines` and `benchmarks`."""
-    return {"ucr": 0, "baselines": 1, "eval": 1, "pipelines": 2, "benchmarks": 2}[
-        path.relative_to(ROOT).parts[0]
-    ]
+    return {"ucr": 0, "baselines": 1, "eval": 1, "pipelines": 2, "benchmarks": 2}[top(path)]
+
+
+def top(path: Path) -> str:
+    """The folder of the repository that a file is in."""
+    return path.relative_to(ROOT).parts[0]
 
 
 def modules() -> list[Path]:
@@ -154,7 +157,7 @@ def modules() -> list[Path]:
 def test_imports_run_one_way():
     for path in modules():
         for other in imported(path) - {path}:
-            assert layer(other) <= layer(path), f"{path.relative_to(ROOT)} imports {other.relative_to(ROOT)}"
+            assert layer(other) < layer(path) or top(other) == top(path), f"{path.relative_to(ROOT)} imports {other.relative_to(ROOT)}"
 
 
 def test_nothing_imports_a_stage():
