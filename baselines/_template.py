@@ -1,7 +1,7 @@
 """A working example of a method: copy it to baselines/NAME.py, set META.name to NAME, fill in `separate`.
 
-Then add `NAME: {code: baselines/NAME.py, needs: segments}` under `methods` in params.yaml and run `make repro`. This one
-gives what lies below a frequency to the first estimate and the rest to the second. A name with a leading
+Then add `NAME: {code: baselines/NAME.py, needs: segments}` under `methods` in params.yaml and run `make repro`. This
+one gives what lies below a frequency to the first estimate and the rest to the second. A name with a leading
 underscore, like this one's, is left out of the list of methods.
 """
 

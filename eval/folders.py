@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from eval.scores import Score, failed_scores
 from eval.songs import look_over, score_song
 from eval.stems import Info, SongReader, read_info
 from eval.stretches import measure_stretch, stretches, survey_stretch, total
+from ucr.data.segments import place_of, track_of
 from ucr.foundation.errors import UserError
 from ucr.foundation.workers import in_workers
 
@@ -54,7 +54,7 @@ class SongFiles:
     @property
     def track(self) -> str:
         """The song: `Track00001` of its segment `Track00001_3`."""
-        return re.sub(r"_\d+$", "", self.name)
+        return track_of(self.name)
 
 
 def find_songs(
@@ -118,7 +118,7 @@ def find_songs(
         raise UserError(f"{found[name]} is no song of {home}: remove it")
 
     songs = []
-    for name in sorted(truth, key=_track_and_number):
+    for name in sorted(truth, key=place_of):
         true = {
             reference: _references(subs.get(name), sources, references[reference] / name)
             for reference, subs in folders.items()
@@ -362,8 +362,3 @@ def _length_and_rate(infos: Mapping[Path, Info]) -> tuple[int, int]:
     if not first.n_samples:
         raise UserError(f"{home} holds no audio: replace it")
     return first.n_samples, first.sample_rate
-
-
-def _track_and_number(name: str) -> tuple[str, int]:
-    track, _, number = name.rpartition("_")
-    return (track, int(number)) if track and number.isdigit() else (name, -1)

@@ -225,7 +225,7 @@ def draw_cost(
         axis.set(xscale="log", xlabel=COST_NAMES[column], ylabel="SI-SDR, mean over sources (dB)")
         axis.xaxis.set_major_formatter("{x:g}")
         save(figure)
-    return Drawing("cost", f"Mean SI-SDR over sources against {COST_NAMES[column]}, one point a method")
+    return Drawing("cost", f"Mean SI-SDR over sources against {COST_NAMES[column]}, one point per method")
 
 
 def draw_steps(steps: pd.DataFrame, folder: Path) -> Drawing:

@@ -157,7 +157,9 @@ def modules() -> list[Path]:
 def test_imports_run_one_way():
     for path in modules():
         for other in imported(path) - {path}:
-            assert layer(other) < layer(path) or top(other) == top(path), f"{path.relative_to(ROOT)} imports {other.relative_to(ROOT)}"
+            assert layer(other) < layer(path) or top(other) == top(path), (
+                f"{path.relative_to(ROOT)} imports {other.relative_to(ROOT)}"
+            )
 
 
 def test_nothing_imports_a_stage():

@@ -39,7 +39,7 @@ SETTING = {
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with 3 segments of half a second a split: each source is one tone, with random phase."""
+    """A project with 3 segments of half a second per split: each source is one tone, with random phase."""
     preset = merge(read_yaml(PARAMS), read_yaml(ROOT / "params" / "encodec_mini.yaml"))
     values = merge(preset, {"codec_training": {"encodec_mini": SETTING}})
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))

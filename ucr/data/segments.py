@@ -1,6 +1,6 @@
 """The store of segments: equal cuts of every track's sources, the same for every method.
 
-A split is one LMDB file with a key a segment (`TrackNNNNN_i`) and int16[n_sources, n_samples] as its value, with full
+A split is one LMDB file with a key per segment (`TrackNNNNN_i`) and int16[n_sources, n_samples] as its value, with full
 scale at 1. Where a source is louder, one more byte k ends the value, and full scale is 2**k. The mixture is the mean of
 the stored sources.
 """
@@ -217,8 +217,10 @@ def set_of(name: str, dataset: str) -> str:
 
 def track_of(name: str) -> str:
     """The track that the segment `name` was cut from."""
-    return name.rsplit("_", 1)[0]
+    return place_of(name)[0]
 
 
 def place_of(name: str) -> tuple[str, int]:
-    return track_of(name), int(name.rsplit("_", 1)[1])
+    """The track of a segment and its number there; of a name without a number the name and -1."""
+    track, _, number = name.rpartition("_")
+    return (track, int(number)) if track and number.isdigit() else (name, -1)

@@ -1,4 +1,4 @@
-"""The user's MIDI files as songs: General MIDI programs become Slakh's instrument classes, a track a stem."""
+"""The user's MIDI files as songs: General MIDI programs become Slakh's instrument classes, a track per stem."""
 
 from __future__ import annotations
 

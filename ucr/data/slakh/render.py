@@ -203,7 +203,7 @@ def _k_weighting(n: int) -> np.ndarray:
 
 
 def score_of(song: Song):
-    """The song as a symusic Score in ticks, a track a stem."""
+    """The song as a symusic Score in ticks, a track per stem."""
     import symusic
 
     score = symusic.Score(TICKS_PER_BEAT)

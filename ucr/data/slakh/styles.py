@@ -177,7 +177,7 @@ STYLES = {
     ),
 }  # fmt: skip
 
-# Degrees of the scale (0 the tonic's), one chord a bar, as pop songs turn them over.
+# Degrees of the scale (0 the tonic's), one chord per bar, as pop songs turn them over.
 PROGRESSIONS = {
     False: (
         (0, 4, 5, 3), (5, 3, 0, 4), (0, 5, 3, 4), (0, 3, 4, 3), (0, 3, 0, 4), (3, 0, 4, 5), (0, 4, 3, 3),
