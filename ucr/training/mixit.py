@@ -38,8 +38,8 @@ def pairs_of_mixtures(store: SegmentStore, rng: np.random.Generator, batch: int,
 def mixit_loss(outputs: Tensor, mixtures: Tensor) -> Tensor:
     """Negative signal-to-noise ratio of both mixtures in dB, by the assignment of outputs for which it is least.
 
-    The loss of a mixture y and its estimate e is 10 log10(|y - e|^2 + t |y|^2) - 10 log10 |y|^2, with
-    t = 10^(-MAX_SNR / 10); the paper's leaves out the last, which no weight changes.
+    The loss of a mixture y and its estimate e is `10 log10(|y - e|^2 + t |y|^2) - 10 log10 |y|^2`, with
+    `t = 10^(-MAX_SNR / 10)`; the paper's leaves out the last, which no weight changes.
 
     Parameters
     ----------
