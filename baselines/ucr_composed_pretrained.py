@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ucr.methods.contract import Meta
 
-from ._shared.decomposition import PAPER, Pretrained
+from ._shared.decomposition import PAPER, Shipped
 
 META = Meta(
     name="ucr_composed_pretrained",
@@ -15,4 +15,4 @@ META = Meta(
     shipped="composed",
     steps=True,
 )
-Method = Pretrained
+Method = Shipped
