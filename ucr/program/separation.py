@@ -172,7 +172,7 @@ def load_separator(
         raise UserError(f"{method} is an oracle, which needs the true sources: choose another method")
     learned = meta.weights in ("trained", "shipped")
     card: dict = {}
-    options: dict = {} if meta.weights == "none" else {"device": device}
+    options: dict = {} if meta.weights == "none" or device is None else {"device": device}
     if not learned and weights:
         raise UserError(f"{method} takes no weights: leave them out")
     if meta.weights == "none" and device not in (None, "cpu"):

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 import ucr
 from tests.helpers import PARAMS, ROOT
 from tests.ucr.program.helpers import make_song
+from ucr.foundation.checkpoints import save_model
 from ucr.program import cards, shipped
 from ucr.program.cli import main
 
@@ -115,6 +117,34 @@ def test_a_supervised_method_names_its_stems_and_needs_its_weights(tmp_path, son
     assert "conv_tasnet needs weights, which don't ship" in capsys.readouterr().err
     assert run(*arguments, "--weights", tmp_path / "weights") == 0
     assert {path.name for path in (tmp_path / "stems" / "song").iterdir()} == {"drums.wav", "bass.wav"}
+
+
+LEARNED = """
+import numpy as np
+from ucr.foundation.checkpoints import load_model
+from ucr.methods.contract import Baseline, Meta
+
+META = Meta("learned", "supervised", "No paper", "Halves", weights="trained")
+
+
+class Method(Baseline):
+    def load(self, weights, sources):
+        self.share = float(load_model(weights)[0]["bias"])
+
+    def separate(self, mixture, sample_rate, n_sources):
+        return np.stack([2 * self.share * mixture, 2 * (1 - self.share) * mixture])
+"""
+
+
+def test_a_learned_method_elsewhere_gets_its_weights_and_no_options_that_it_lacks(tmp_path, song):
+    (tmp_path / "learned.py").write_text(LEARNED)
+    module = torch.nn.Linear(1, 1)
+    torch.nn.init.constant_(module.bias, 0.25)
+    save_model(tmp_path / "weights", module, {"sources": ["drums", "bass"], "sample_rate": 24000}, {})
+    method, weights = str(tmp_path / "learned.py"), tmp_path / "weights"
+    stems = ucr.separate(song, tmp_path / "stems", method=method, weights=weights, mask=False)
+    drums, bass = (read(stems[name])[0] for name in ("drums", "bass"))
+    np.testing.assert_allclose(bass, 3 * drums, atol=1e-5)
 
 
 def not_audio(folder):
