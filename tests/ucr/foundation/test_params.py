@@ -12,8 +12,8 @@ def values():
 
 
 def test_the_default_and_every_preset_are_valid():
-    values = read_yaml(ROOT / "params.yaml")
-    check_params(values)
+    check_params(read_yaml(ROOT / "params.yaml"))
+    values = read_yaml(PARAMS)
     presets = sorted((ROOT / "params").glob("*.yaml"))
     assert {"smoke.yaml", "paper.yaml"} <= {preset.name for preset in presets}
     for preset in presets:
