@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eval.provenance import DATA, check_comparable
+from eval.comparable import DATA, check_comparable
 from eval.statistics import ALPHA, holm, mean_interval, wilcoxon_p
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import parse_table, read_table

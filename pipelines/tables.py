@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from eval.comparable import check_comparable, provenance_table
 from eval.cost import cost_table
 from eval.folders import COLUMNS
 from eval.generation import EMBEDDING_COLUMNS, ROW_COLUMNS, generation_table
-from eval.provenance import check_comparable, provenance_table
 from eval.tables import MethodInfo, data_table, headline, tables_of_sets
 from pipelines import run_stage
 from ucr.data.sets import about

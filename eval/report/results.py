@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eval.provenance import DATA
+from eval.comparable import DATA
 from eval.report.published import PATH, Published, read_published
 from eval.tables import TABLE_METRICS
 from ucr.foundation.errors import UserError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from benchmarks.score import load_museval
+from benchmarks.scoring import load_museval
 from eval.bss_eval import TAPS, Windows, bss_eval, measure
 from eval.scores import CAP_DB
 

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from benchmarks.score import Case, make_songs
-from benchmarks.score import run as run_module
+from benchmarks.scoring import Case, make_songs
+from benchmarks.scoring import run as run_module
 from eval.folders import ROW_COLUMNS
 
 RATE = 4000

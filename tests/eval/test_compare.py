@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from eval.comparable import provenance_table
 from eval.compare import compare, read_side
 from eval.folders import COLUMNS
-from eval.provenance import provenance_table
 from eval.tables import MethodInfo, tables_of_sets
 from ucr.foundation.errors import UserError
 

@@ -8,7 +8,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.score import load_museval
+from benchmarks.scoring import load_museval
 from eval import scores
 from eval.bss_eval import Windows
 from eval.distances import multiscale_stft_distance

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from eval.comparable import check_comparable, provenance_table
 from eval.folders import COLUMNS
-from eval.provenance import check_comparable, provenance_table
 from eval.scores import METRICS, WINDOWED
 from eval.tables import (
     TABLE_METRICS,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eval.provenance import provenance_table
+from eval.comparable import provenance_table
 from eval.tables import MethodInfo, tables_of_sets
 from tests.helpers import PARAMS, ROOT
 from ucr.data.segments import set_of

@@ -1,6 +1,6 @@
-"""`python -m eval score` against museval on the same files, in turns -> benchmarks/score.csv.
+"""`python -m eval score` against museval on the same files, in turns -> benchmarks/scoring.csv.
 
-    python -m benchmarks.score [--repeats 3] [--csv benchmarks/score.csv]
+    python -m benchmarks.scoring [--repeats 3] [--csv benchmarks/scoring.csv]
 
 Signals are noise with leakage and noise at levels that differ, 16 bit WAV. Ours is the command with every metric on
 all cores; museval gives BSS Eval v4 alone, song by song, with as many threads as its libraries take. Both are
@@ -34,7 +34,7 @@ from ucr.foundation.files import read_table, write_csv
 
 WINDOW, HOP = 3.5, 1.5
 NAMES = ["drums", "bass", "piano", "guitar"]
-TABLE = Path("benchmarks/score.csv")
+TABLE = Path("benchmarks/scoring.csv")
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def measure(case: Case, repeats: int) -> dict[str, object]:
         for _ in range(repeats):
             ours.append(run("eval", "score", folder / "true", folder / "found", "--csv", folder / "rows.csv"))
             if case.both:
-                theirs.append(run("benchmarks.score", "--museval", folder))
+                theirs.append(run("benchmarks.scoring", "--museval", folder))
         row: dict[str, object] = {
             "songs": case.songs, "seconds": case.seconds, "sources": case.sources, "sample_rate": case.rate,
             "cores": joblib.cpu_count(), "repeats": repeats,
