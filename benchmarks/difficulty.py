@@ -1,10 +1,11 @@
 """How hard a data set is beside real Slakh2100: what HPSS and the ideal ratio mask score on both.
 
-    python -m benchmarks.difficulty CLIPS [--dataset data/dataset.json] [--tracks 0] [--each 2]
+    python -m benchmarks.difficulty CLIPS [--pieces FOLDER] [--dataset data/dataset.json] [--tracks 0] [--each 2]
 
 CLIPS holds real clips as `TASK/NAME/SOURCE.wav`, such as `drums+bass/1/drums.wav`: the sources of 6 to 7 s of a
-Slakh2100 track each. Every task of two sources that CLIPS has is compared. Writes `benchmarks/difficulty.csv`
-(scores), `difficulty_bands.csv` (levels) and `difficulty.md` (both to read).
+Slakh2100 track each. Every task of two sources that CLIPS has is compared. FOLDER holds whole real pieces as
+`NAME/STEM.flac`, with which whole songs are compared: drums beside all else, and bass beside all else. Writes
+`benchmarks/difficulty.csv` (scores), `difficulty_bands.csv` (levels) and `difficulty.md` (both to read).
 """
 
 from __future__ import annotations
@@ -21,15 +22,18 @@ from tqdm import tqdm
 
 from ucr.data.cutting import cut_track
 from ucr.data.segments import decoded
-from ucr.data.slakh.read import Track, find_tracks
+from ucr.data.sets import find, reader
+from ucr.data.slakh.read import find_tracks
+from ucr.data.tracks import Track
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_audio, read_json, replacing, write_csv
-from ucr.foundation.params import load_params
+from ucr.foundation.params import SegmentParams, load_params
 from ucr.methods.contract import Oracle
 from ucr.methods.registry import make_method
 
 FOLDER = Path(__file__).parent
 METHODS = ("hpss", "irm")
+WHOLE = (["drums", "other"], ["bass", "other"])  # tasks of whole songs
 EDGES = (20, 60, 120, 250, 500, 1000, 2000, 4000, 8000, 12000)  # Hz
 BANDS = [f"{low}-{high} Hz" for low, high in itertools.pairwise(EDGES)]
 
@@ -75,17 +79,16 @@ def measure(sources: np.ndarray, names: list[str], sample_rate: int, where: dict
     ]
 
 
-def measure_track(
-    track: Track, names: list[str], sample_rate: int, seconds: float, min_rms: float, each: int
-):
-    """The rows of some segments of a track, evenly spread over it."""
-    cut = cut_track(track, names, sample_rate, round(seconds * sample_rate), min_rms)
-    pieces = list(cut.audio.values())
+def measure_track(track: Track, names: list[str], cut: SegmentParams, each: int, of: str, dataset: str):
+    """The rows of some segments of a track of a data set, evenly spread over it; `of` is what the rows call the set."""
+    read = reader(dataset, {})
+    found = cut_track(track, names, cut.sample_rate, round(cut.seconds * cut.sample_rate), cut.min_rms, read)
+    pieces = list(found.audio.values())
     chosen = np.unique(np.linspace(0, len(pieces) - 1, min(each, len(pieces))).astype(int))
     rows = []
     for i in chosen:
         sources = decoded(pieces[i], len(names))
-        rows += measure(sources, names, sample_rate, {"task": "+".join(names), "set": track.split})
+        rows += measure(sources, names, cut.sample_rate, {"task": "+".join(names), "set": of})
     return rows
 
 
@@ -121,7 +124,7 @@ def write(rows: pd.DataFrame, dataset: str) -> None:
     write_csv(FOLDER / "difficulty.csv", scores)
     write_csv(FOLDER / "difficulty_bands.csv", bands)
     page = [
-        f"# Difficulty of {dataset} beside real Slakh2100",
+        f"# Difficulty of {dataset} beside real Slakh2100 and real pieces",
         "SI-SDR in dB, best permutation, on the mean of the sources.",
         *_markdown(scores),
         "Level of the sources in dB (RMS), beside the other source's, and share of the power by band.",
@@ -146,6 +149,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("clips", type=Path, help="folder of real clips, TASK/NAME/SOURCE.wav")
+    parser.add_argument("--pieces", type=Path, help="folder of whole real pieces, NAME/STEM.flac")
     parser.add_argument("--dataset", type=Path, default=Path("data/dataset.json"))
     parser.add_argument("--tracks", type=int, default=0, help="tracks of each split to measure (0: all)")
     parser.add_argument("--each", type=int, default=2, help="segments of each track to measure")
@@ -154,7 +158,7 @@ def main() -> None:
         raise UserError(f"{arguments.clips} is no folder: name the one that holds the real clips")
     if not arguments.dataset.is_file():
         raise UserError(f"{arguments.dataset} does not exist: run `python -m pipelines.data` first")
-    segments = load_params().segments
+    cut = load_params().segments
     dataset = read_json(arguments.dataset)
     tracks = find_tracks(dataset["root"])
     if arguments.tracks:
@@ -164,16 +168,19 @@ def main() -> None:
         tracks = [track for split in splits for track in split[: arguments.tracks]]
     tracks = [track for track in tracks if track.split != "validation"]
     rows: list[dict] = []
-    for task in sorted(path.name for path in arguments.clips.iterdir() if path.name.count("+") == 1):
-        names = task.split("+")
-        rows += measure_clips(arguments.clips / task, names, segments.sample_rate)
+    clips = sorted(path.name for path in arguments.clips.iterdir() if path.name.count("+") == 1)
+    for names in [task.split("+") for task in clips] + list(WHOLE if arguments.pieces else ()):
+        if names in WHOLE:
+            for piece in find("stems", arguments.pieces, tested_on=True):
+                rows += measure_track(piece, names, cut, arguments.each, "real pieces", "stems")
+        else:
+            rows += measure_clips(arguments.clips / "+".join(names), names, cut.sample_rate)
         jobs = (
-            delayed(measure_track)(
-                track, names, segments.sample_rate, segments.seconds, segments.min_rms, arguments.each
-            )
+            delayed(measure_track)(track, names, cut, arguments.each, track.split, dataset["name"])
             for track in tracks
         )
-        for found in tqdm(Parallel(n_jobs=-1, return_as="generator")(jobs), task, len(tracks), unit="track"):
+        made = Parallel(n_jobs=-1, return_as="generator")(jobs)
+        for found in tqdm(made, "+".join(names), len(tracks), unit="track"):
             rows += found
     if not rows:
         raise UserError(f"{arguments.clips} holds no task of two sources, such as drums+bass/1/drums.wav")

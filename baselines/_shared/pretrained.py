@@ -24,7 +24,8 @@ class Pretrained(Trained):
     """A model of stereo music at 44.1 kHz, trained elsewhere on the four sources of MUSDB18.
 
     A mixture is resampled to its rate and given to both channels; an estimate is the mean of both, resampled back, on
-    the scale of the sources. A source that the model does not know is its `other`.
+    the scale of the sources. A source that the model does not know is its `other`; the task's `other` is the sum of all
+    that the task does not name.
 
     Parameters
     ----------
@@ -71,12 +72,15 @@ class Pretrained(Trained):
                 f"the model does not tell {' from '.join(unknown)}, all of which are its other"
             )
         self.model = self.open_model().to(self.device).eval()
-        self.places, self.n_sources = [list(self.names).index(name) for name in wanted], len(sources)
+        self.n_sources = len(sources)
+        rest = [name for name in self.names if name == "other" or name not in sources]
+        parts = [rest if source == "other" else [name] for source, name in zip(sources, wanted, strict=True)]
+        self.shares = torch.tensor([[float(name in part) for name in self.names] for part in parts])
 
     def estimate(self, mixtures: Tensor) -> Tensor:
         """See `Trained.estimate`."""
         stems = self.stems(mixtures[:, None].expand(-1, 2, -1).contiguous())
-        return self.n_sources * stems[:, self.places].mean(dim=2)
+        return self.n_sources * torch.einsum("sn,bnt->bst", self.shares.to(stems), stems.mean(dim=2))
 
     def separate_batch(self, mixtures: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
         """See `Baseline.separate_batch`."""

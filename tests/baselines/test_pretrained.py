@@ -54,7 +54,9 @@ class Halves(pretrained.Pretrained):
         (["drums", "bass"], [0.5, 0.25]),
         (["bass", "drums"], [0.25, 0.5]),
         (["piano", "bass"], [0.125, 0.25]),
-        (["vocals", "drums", "other"], [0.125, 0.5, 0.125]),
+        (["drums", "bass", "other"], [0.5, 0.25, 0.25]),
+        (["vocals", "drums", "other"], [0.125, 0.5, 0.375]),
+        (["vocals", "drums", "other", "bass"], [0.125, 0.5, 0.125, 0.25]),
     ],
 )
 @pytest.mark.parametrize("rate", [22050, RATE, 44100])

@@ -13,7 +13,7 @@ from ucr.foundation.errors import UserError
 from ucr.foundation.files import write_audio
 from ucr.model.recomposition import Recomposer
 from ucr.program import streaming
-from ucr.program.shipped import TASK, save, shipped
+from ucr.program.shipped import save, shipped
 from ucr.program.streaming import OVERLAP, WINDOW, AudioReader, Read, offsets
 
 
@@ -34,7 +34,7 @@ def reconstruct(
     out
         The WAV file to write: mono, at the model's rate.
     task
-        Whose shipped weights, such as `drums+bass` (the default).
+        Whose shipped weights, such as `drums+bass`; by default `drums+bass+other`.
     device, allow_truncated
         As for `separate`.
 
@@ -197,7 +197,7 @@ def load_recomposer(task: str | None = None, device: str | None = None) -> Recom
     UserError
         If no weights or no prior ship for the task.
     """
-    folder = shipped(task or TASK)
+    folder = shipped(task)
     if not (folder / "prior" / CARD).is_file():
         raise UserError(f"no prior ships for {folder.name}: its weights separate, but can't make new music")
     return Recomposer.load(folder, folder / "prior", device)

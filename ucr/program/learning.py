@@ -15,7 +15,7 @@ from ucr.foundation.files import read_json, write_json
 from ucr.foundation.hashes import file_hash
 from ucr.foundation.provenance import code_version
 from ucr.model.decomposition import Setting, load_decomposition
-from ucr.program.shipped import TASK, shipped, sources_of, weights_folder
+from ucr.program.shipped import shipped, sources_of, weights_folder
 from ucr.program.song_latents import read_songs, song_files, songs_hash
 
 UNFINISHED = "unfinished"  # in the folder of a training that goes on: latents, pseudo-labels, checkpoint
@@ -107,7 +107,7 @@ def _train(
     if _begin(out, settings):
         return
     work, device = out / UNFINISHED, default_device()
-    codec = setting.make_codec(weights or shipped(TASK), device)
+    codec = setting.make_codec(weights or shipped(), device)
     try:
         store, census = read_songs(
             paths, work / "latents", codec, setting.codec, setting.sources, least, remedy
@@ -164,7 +164,7 @@ def _tell(census: dict, given: int) -> None:
 def _setting(weights: Path | None, sources: Sequence[str] | None) -> tuple[Setting, dict[str, Tensor] | None]:
     """The model's setting and the tensors to start from; from nothing, the setting is that of shipped weights."""
     if weights is None:
-        setting = Setting(**load_model(shipped(TASK))[1])
+        setting = Setting(**load_model(shipped())[1])
         names = sources_of("+".join(sources)) if sources else setting.sources
         return setting.model_copy(update={"sources": names}), None
     model, setting, _ = load_decomposition(weights)

@@ -17,7 +17,7 @@ from ucr.foundation.files import read_audio, write_audio
 from ucr.foundation.schema import checked
 from ucr.methods.contract import Baseline
 from ucr.program import streaming
-from ucr.program.shipped import TASK, save, shipped, sources_of
+from ucr.program.shipped import TASKS, save, shipped, sources_of
 from ucr.program.streaming import AudioReader
 
 METHOD = "ucr_pretrained"
@@ -50,8 +50,8 @@ def separate(
     out
         Where the folder is put.
     task
-        The sources, such as `drums+bass` (the default). For methods without weights it only says how many
-        stems there are.
+        The sources, such as `drums+bass`; by default `drums+bass+other`, or `drums+bass` where the method can give two
+        alone. For methods without weights it only says how many stems there are.
     method
         A name that `ucr baselines` lists, or the path of a file with a method of your own. By default
         `ucr_pretrained`, or the one that `weights` are of.
@@ -87,7 +87,7 @@ def separate(
             from ucr.program import learning
 
             own = Path(stack.enter_context(TemporaryDirectory()), "weights")
-            learning.adapt(song, opened.n_samples / opened.sample_rate, weights or shipped(task or TASK), own)
+            learning.adapt(song, opened.n_samples / opened.sample_rate, weights or shipped(task), own)
             weights = own
         separator = load_separator(task, method, weights, steps, device)
         folder = Path(out) / opened.path.stem
@@ -185,9 +185,10 @@ def load_separator(
     if meta.weights == "shipped":
         if weights:
             raise UserError(f"{method} has weights of its own: choose the method ucr for those in {weights}")
-        weights = shipped(task or TASK, meta.shipped)
+        weights = shipped(task, meta.shipped)
     if not learned:
-        sources, sample_rate = sources_of(task or TASK), SAMPLE_RATE
+        able = (each for each in TASKS if not meta.inapplicable(len(sources_of(each))))
+        sources, sample_rate = sources_of(task or next(able, TASKS[0])), SAMPLE_RATE
     elif weights is None:
         raise UserError(f"{method} needs weights, which don't ship: name the folder that its training made")
     else:

@@ -14,19 +14,30 @@ from ucr.foundation.errors import UserError
 from ucr.program.streaming import AudioReader, writing
 from ucr.weights import FOLDER, tasks, weights_of
 
-TASK = "drums+bass"
+TASKS = ("drums+bass+other", "drums+bass")  # unless told otherwise: the first that a method can do
 
 
-def shipped(task: str, of: str = "") -> Path:
-    """The folder of the weights that ship for a task, its sources in any order; a `UserError` if there are none.
+def shipped(task: str | None = None, of: str = "") -> Path:
+    """The folder of the weights that ship for a task, its sources in any order; by default for the first of `TASKS`.
 
-    `of` is the folder of `ucr/weights` that holds those of a further method.
+    Parameters
+    ----------
+    task
+        Such as `drums+bass`.
+    of
+        The folder of `ucr/weights` that holds those of a further method.
+
+    Raises
+    ------
+    UserError
+        If there are none.
     """
-    if found := weights_of(task, FOLDER / of):
-        return found
+    for each in TASKS if task is None else (task,):
+        if found := weights_of(each, FOLDER / of):
+            return found
     known = ", ".join(tasks(FOLDER / of))
     raise UserError(
-        f"no weights ship for {task}: {f'choose from {known}' if known else 'name a folder with weights'}"
+        f"no weights ship for {task or TASKS[0]}: {f'choose from {known}' if known else 'name a folder with weights'}"
     )
 
 
@@ -39,7 +50,7 @@ def sources_of(task: str) -> list[str]:
     """The sources that a task such as `drums+bass` names; a `UserError` if it is none."""
     names = task.split("+")
     if len(names) < 2 or len(set(names)) < len(names) or not all(NAME.fullmatch(name) for name in names):
-        raise UserError(f"{task!r} is no task: name two or more sources, such as {TASK}")
+        raise UserError(f"{task!r} is no task: name two or more sources, such as {TASKS[0]}")
     return names
 
 

@@ -35,7 +35,8 @@ def test_separate_writes_stems_that_add_up_to_the_song(tmp_path, capsys, ending)
     path = make_song(tmp_path / f"my song.{ending}")
     assert run("separate", path, "-o", tmp_path / "stems") == 0
     printed = capsys.readouterr().out.split("\n")[:-1]
-    assert printed == [str(tmp_path / "stems" / "my song" / f"{name}.wav") for name in ("drums", "bass")]
+    names = ("drums", "bass", "other")
+    assert printed == [str(tmp_path / "stems" / "my song" / f"{name}.wav") for name in names]
     assert sorted(map(str, (tmp_path / "stems" / "my song").iterdir())) == sorted(printed)
     mixture, rate = read(path)
     stems = [read(stem) for stem in printed]
@@ -98,7 +99,7 @@ def test_a_method_with_a_folder_of_shipped_weights_takes_them_from_there(tmp_pat
     assert "no weights ship for bass+piano: choose from drums+bass" in capsys.readouterr().err
     shutil.rmtree(tmp_path / "composed")
     assert run(*arguments) == 1
-    assert "no weights ship for drums+bass: name a folder with weights" in capsys.readouterr().err
+    assert "no weights ship for drums+bass+other: name a folder with weights" in capsys.readouterr().err
 
 
 def test_stems_are_called_what_the_card_calls_the_components(with_prior, song, tmp_path):

@@ -36,7 +36,8 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
 def scores(folder: Path, channels: np.ndarray, method: str = "ucr_pretrained") -> list[float]:
     """SI-SDR of the stems of float64[channels, n_samples], through the command line, of the first channel."""
     soundfile.write(str(folder / "song.wav"), channels.T, RATE, subtype="FLOAT")
-    assert run("separate", folder / "song.wav", "-o", folder / "stems", "--method", method) == 0
+    arguments = ["separate", folder / "song.wav", "-o", folder / "stems", "--method", method]
+    assert run(*arguments, "--task", "drums+bass") == 0
     stems = [read(path)[0][:, 0].astype(float) for path in sorted((folder / "stems" / "song").iterdir())]
     stems = stems if method != "ucr_pretrained" else stems[::-1]  # bass, drums
     return max(
@@ -205,7 +206,7 @@ def test_a_header_without_a_length(tmp_path, ending):
     whole = make_song(tmp_path / f"song.{ending}", 3.0)
     expected = read(whole)[0]
     assert run("separate", without_length(whole), "-o", tmp_path / "stems") == 0
-    stems = [tmp_path / "stems" / "song" / f"{name}.wav" for name in ("drums", "bass")]
+    stems = list((tmp_path / "stems" / "song").iterdir())
     assert stems[0].read_bytes()[:4] == b"RIFF"
     assert np.abs(sum(read(stem)[0] for stem in stems) - expected).max() < 1e-4
 

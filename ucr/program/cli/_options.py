@@ -15,7 +15,7 @@ Wav = Annotated[Path, typer.Option("--out", "-o", help="The WAV file to write.")
 Task = Annotated[
     str | None,
     typer.Option(
-        help=f"Which shipped weights: {', '.join(tasks())}.  [default: drums+bass]",
+        help=f"Which shipped weights: {', '.join(tasks())}.  [default: drums+bass+other]",
         autocompletion=lambda incomplete: [task for task in tasks() if task.startswith(incomplete)],
         show_default=False,
     ),

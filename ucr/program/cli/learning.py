@@ -22,7 +22,7 @@ def train(
     sources: Annotated[
         str | None,
         typer.Option(
-            help="What to take songs apart into, with commas.  [default: drums,bass, or those of --start]",
+            help="What to take songs apart into, with commas.  [default: drums,bass,other, or those of --start]",
             show_default=False,
         ),
     ] = None,

@@ -64,7 +64,7 @@ def separate(
 
     \b
     ucr separate song.mp3 -o stems
-        writes stems/song/drums.wav and bass.wav
+        writes stems/song/drums.wav, bass.wav and other.wav
     ucr separate *.flac -o stems --task drums+piano
     ucr separate song.wav -o stems --method nmf --task drums+bass+piano
         a blind method, into three components
