@@ -16,7 +16,7 @@ META = Meta(
     name="conv_tasnet_pretrained",
     kind="supervised",
     paper=TRAINED_IN_THE_RUN.paper,
-    summary="`conv_tasnet` from shipped weights, trained on the songs of `ucr_pretrained` for about as long.",
+    summary="`conv_tasnet` from shipped weights, trained on the songs of `ucr_pretrained` (their card says how).",
     weights="shipped",
     shipped="conv_tasnet",
 )
