@@ -11,7 +11,7 @@ import torch
 from ucr.codecs.mel import MelCodec
 from ucr.methods.contract import Meta
 from ucr.signal.adaptation import adapted
-from ucr.signal.nmf import factorise, random_factors
+from ucr.signal.nmf import factorise, nndsvd
 from ucr.signal.overlap import best_permutation
 from ucr.signal.spectrogram import istft, stft
 
@@ -32,7 +32,7 @@ META = Meta(
 TINY = 1e-8  # of the mean magnitude
 SPECTRA = 4  # of each estimate
 UPDATES = 60
-SHARPNESS = 64.0  # power of the errors' ratio
+SHARPNESS = 16.0  # power of the errors' ratio
 
 
 class Method(Shipped):
@@ -74,12 +74,10 @@ class Method(Shipped):
 def weights(candidates: np.ndarray) -> np.ndarray:
     """How much each of several separations of one mixture counts.
 
-    The magnitudes of every estimate are factorised into `SPECTRA` spectra and activations. The weight is the error's
-    inverse to the power `SHARPNESS`, the error being the Kullback-Leibler divergence of a separation's estimates, as a
-    share of their magnitudes. This takes no true source, and neither did the choice of the two numbers: on unweighted
-    consensuses of twelve validation mixtures, put together anew as mixtures whose parts are known, the refined mean has
-    12.9 dB SI-SDR without weights; with 4 spectra and the powers 4, 16, 64 and 1000 it has 13.0, 13.1, 13.2 and 13.1,
-    with 2 or 8 spectra at most 12.9 and 13.0.
+    The magnitudes of every estimate are factorised into `SPECTRA` spectra and activations, from a start without chance
+    (`ucr.signal.nmf.nndsvd`). The weight is the error's inverse to the power `SHARPNESS`, the error being the
+    Kullback-Leibler divergence of a separation's estimates, as a share of their magnitudes. How all this was chosen,
+    without true sources, is told in `docs/clips.md`.
 
     Parameters
     ----------
@@ -92,13 +90,9 @@ def weights(candidates: np.ndarray) -> np.ndarray:
     """
     hann = torch.hann_window(2048)
     audio = torch.from_numpy(candidates).flatten(0, 1)
-    magnitudes = torch.stft(audio, 2048, 512, window=hann, return_complex=True).abs()
+    magnitudes = torch.stft(audio, 2048, 1024, window=hann, pad_mode="constant", return_complex=True).abs()
     parts = magnitudes / magnitudes.mean().clamp_min(1e-30) + TINY
-    start = random_factors(torch.ones(1, *parts.shape[1:]), SPECTRA, torch.Generator().manual_seed(0))
-    spectra, activations = (each.repeat(len(parts), 1, 1) for each in start)
-    spectra, activations = factorise(
-        parts, spectra, activations * parts.mean(dim=(1, 2), keepdim=True), UPDATES
-    )
+    spectra, activations = factorise(parts, *nndsvd(parts, SPECTRA), UPDATES)
     model = spectra @ activations + TINY
     divergences = (parts * (parts / model).log() - parts + model).sum(dim=(1, 2))
     of_each = torch.stack([divergences, parts.sum(dim=(1, 2))]).view(2, len(candidates), -1).sum(dim=2)

@@ -33,6 +33,39 @@ def random_factors(magnitudes: Tensor, n_spectra: int, generator: torch.Generato
     return spectra, activations * magnitudes.mean(dim=(1, 2), keepdim=True)
 
 
+def nndsvd(magnitudes: Tensor, n_spectra: int) -> tuple[Tensor, Tensor]:
+    """A start for `factorise` that owes nothing to chance, from the singular vectors of each matrix.
+
+    Boutsidis & Gallopoulos, *SVD based initialization: a head start for nonnegative matrix factorization* (2008): of
+    every pair of singular vectors the positive or the negative parts, whichever have the larger product. A hundredth
+    of the root of the matrix's mean is added, since updates lead nowhere from 0.
+
+    Parameters
+    ----------
+    magnitudes : float32[n, bins, frames]
+        Not negative.
+    n_spectra
+        Columns of W, at most; there are no more than bins or frames.
+
+    Returns
+    -------
+    W : float32[n, bins, n_spectra]
+    H : float32[n, n_spectra, frames]
+    """
+    left, values, right = torch.linalg.svd(magnitudes, full_matrices=False)
+    left, values, right = left.mT[:, :n_spectra], values[:, :n_spectra], right[:, :n_spectra]
+    positive = left.clamp(min=0).norm(dim=2) * right.clamp(min=0).norm(dim=2)
+    negative = left.clamp(max=0).norm(dim=2) * right.clamp(max=0).norm(dim=2)
+    sign = torch.where(positive < negative, -1.0, 1.0)[..., None]
+    scale = (values * torch.maximum(positive, negative)).sqrt()[..., None]
+    floor = magnitudes.mean(dim=(1, 2), keepdim=True).sqrt() / 100
+    spectra, activations = (
+        scale * torch.nn.functional.normalize((sign * each).clamp(min=0), dim=2) + floor
+        for each in (left, right)
+    )
+    return spectra.mT, activations
+
+
 def factorise(
     magnitudes: Tensor, spectra: Tensor, activations: Tensor, updates: int
 ) -> tuple[Tensor, Tensor]:
