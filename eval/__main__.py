@@ -19,7 +19,8 @@ Stems are WAV, FLAC, MP3, OGG, M4A or what else FFmpeg reads; stereo is averaged
 mix) among the references is what improvements are measured over; without one, the mean of the sources is. A source
 that is silent, holds one bit of dither or cancels in mono has no scores. A silent estimate has failed and scores as
 the mixture does, 0 dB at most.
-Estimates that are late by a constant delay of up to 100 ms, as encoders leave them, are named.
+Estimates that are late by a constant delay of up to 100 ms, as encoders leave them, are named; with --align they may
+also be up to 0.2 s longer or shorter.
 
 Scores: SI-SDR, SI-SIR, SI-SAR, SI-SDR improvement, BSS Eval v4 (museval, 3.5 s windows every 1.5 s) and
 multi-scale STFT distance; see eval/scores.py. Intervals are over songs, so one song has none.
@@ -49,7 +50,11 @@ def score(arguments: argparse.Namespace) -> None:
 
     ordered = not arguments.unordered
     songs, sources = find_songs(
-        {"waveform": arguments.references}, arguments.estimates, sources=arguments.sources, ordered=ordered
+        {"waveform": arguments.references},
+        arguments.estimates,
+        sources=arguments.sources,
+        ordered=ordered,
+        align=arguments.align,
     )
     method = arguments.estimates.resolve().name
     rows = score_songs(
@@ -133,7 +138,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--unordered", action="store_true", help="names of estimates mean nothing: best permutation"
     )
-    one.add_argument("--align", action="store_true", help="take a constant delay out of estimates")
+    one.add_argument(
+        "--align", action="store_true", help="take a constant delay, and padding, out of estimates"
+    )
     one.add_argument("--csv", type=Path, metavar="OUT", help="write every score as a row")
     one.set_defaults(run=score)
     two = commands.add_parser("compare", help="compare two results", formatter_class=raw, epilog=COMPARE_HELP)

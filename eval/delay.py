@@ -3,7 +3,8 @@
 An estimate's delay is the lag at which its smoothed coherence transform with the sum of the references peaks: their
 cross-spectrum over the root of both power spectra (Carter, Nuttall and Cable, "The smoothed coherence transform",
 Proceedings of the IEEE 61(10), 1973), each averaged over half overlapping Hann frames (Welch 1967). Bins that the two
-share count, however quiet; what a mask or a network makes of the magnitudes does not move the peak.
+share count, however quiet; what a mask or a network makes of the magnitudes does not move the peak. A bass may have no
+peak of its own: it shares another estimate's delay if it correlates with the references there more than without one.
 """
 
 from __future__ import annotations
@@ -73,4 +74,6 @@ def find_delays(spectra: np.ndarray, sample_rate: int) -> np.ndarray:
     prominence = np.divide(heights, level, where=clear, out=np.zeros(k))
     common = own[prominence.argmax()]
     shared = (correlation[:, longest + common] >= SHARED * heights) & (np.abs(own - common) < np.abs(own))
+    plain = np.abs(irfft(spectra[:k], frame)[:, [common, 0]])  # where little but a few tones is in common
+    shared |= ~clear & (plain[:, 0] > plain[:, 1])
     return np.where(shared, common, np.where(clear, own, 0))

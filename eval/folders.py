@@ -18,15 +18,13 @@ from eval.songs import look_over, score_song
 from eval.stems import Info, SongReader, read_info
 from eval.stretches import measure_stretch, stretches, survey_stretch, total
 from ucr.data.segments import place_of, track_of
+from ucr.foundation.audio import ENDINGS, PADDING, STEM_FILE
 from ucr.foundation.errors import UserError
 from ucr.foundation.workers import in_workers
 
 COLUMNS = [
     "task", "set", "method", "track", "segment", "source", "reference", "metric", "window", "value", "status", "reason"
 ]  # fmt: skip
-SUFFIXES = {
-    ".wav", ".flac", ".aif", ".aiff", ".caf", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".webm", ".mka"
-}  # fmt: skip
 MIXTURES = ("mixture", "mix")
 SUMS = {"accompaniment", "instrumental", "linear_mixture", "no_vocals"}  # as musdb and separators call them
 ROW_COLUMNS = [*COLUMNS, "delay"]
@@ -64,6 +62,7 @@ def find_songs(
     sources: list[str] | None = None,
     ordered: bool = True,
     failures: Mapping[str, str] | None = None,
+    align: bool = False,
 ) -> tuple[list[SongFiles], list[str]]:
     """Match folders of true sources with a folder of estimates.
 
@@ -82,6 +81,8 @@ def find_songs(
         Whether an estimate bears its source's name; otherwise names mean nothing.
     failures
         Songs that the method failed on, with the reason; their estimates are not looked for.
+    align
+        Whether estimates may be longer or shorter by what encoders pad them by; what all files have is then scored.
 
     Returns
     -------
@@ -100,13 +101,16 @@ def find_songs(
     if not truth:
         raise _without_stems(home)
     if sources is None:
-        sources = [stem for stem in _stems(next(iter(truth.values()))) if stem not in MIXTURES]
-        if len(sources) > 2 and (sums := SUMS.intersection(sources)):
+        stems = _stems(next(iter(truth.values())))
+        sources = [path.stem for name, path in stems.items() if name not in MIXTURES]
+        if len(sources) > 2 and (sums := SUMS.intersection(stems)):
             raise UserError(
                 f"{home}: {min(sums)} is a sum of other stems, which would then count twice: choose with --sources"
             )
     if len(sources) < 2:
         raise UserError(f"{home} has {len(sources)} source: a separation needs two or more, each in a file")
+    if len({source.lower() for source in sources}) < len(sources):
+        raise UserError(f"{', '.join(sources)} names a source twice: name each once")
     found = _song_folders(estimates) if truth.keys() - failures.keys() else {}
     if not found and not failures:
         raise _without_stems(estimates)
@@ -130,7 +134,8 @@ def find_songs(
             estimated = _estimates(found.get(name), stems, sources, ordered, estimates / name)
         files = [*itertools.chain(*true.values()), *estimated, *([mixture] if mixture else [])]
         infos = {path: read_info(path) for path in files}
-        n_samples, rate = _length_and_rate(infos)
+        spare = set(estimated) if align else set()
+        n_samples, rate = _length_and_rate(infos, spare)
         steps = {reference: [infos[path].step for path in paths] for reference, paths in true.items()}
         song = name or truth[name].resolve().name
         songs.append(
@@ -299,19 +304,24 @@ def _song_folders(folder: Path) -> dict[str, Path]:
 
 
 def _without_stems(folder: Path) -> UserError:
-    packed = any(folder.glob("*.stem.mp4"))
+    packed = any(folder.glob(f"*{STEM_FILE}"))
     remedy = "write what its stem files hold by `ucr unpack`" if packed else "fix the path"
     return UserError(f"{folder} holds no stems, audio files, and no folders of them: {remedy}")
 
 
 def _stems(folder: Path) -> dict[str, Path]:
-    """Audio files of a folder by their names without suffix."""
+    """Audio files of a folder by their names in lower case, without endings."""
     stems: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            if path.stem in stems:
-                raise UserError(f"{path} and {stems[path.stem].name} are one stem twice: remove one")
-            stems[path.stem] = path
+        if (
+            path.suffix.lower() in ENDINGS
+            and not path.name.startswith(".")
+            and not path.name.endswith(STEM_FILE)
+        ):
+            name = path.stem.lower()
+            if name in stems:
+                raise UserError(f"{path} and {stems[name].name} are one stem twice: remove one")
+            stems[name] = path
     return stems
 
 
@@ -320,11 +330,11 @@ def _references(folder: Path | None, sources: list[str], place: Path) -> list[Pa
         raise UserError(f"{place} is missing: each song needs its true sources")
     stems = _stems(folder)
     for source in sources:
-        if source not in stems:
+        if source.lower() not in stems:
             raise UserError(
                 f"{folder} lacks {source}.wav or {source}.flac: add it, or name the stems with --sources"
             )
-    return [stems[source] for source in sources]
+    return [stems[source.lower()] for source in sources]
 
 
 def _estimates(
@@ -340,20 +350,23 @@ def _estimates(
             )
         return list(stems.values())
     for source in sources:
-        if source not in stems:
+        if source.lower() not in stems:
             raise UserError(f"{folder} lacks {source}.wav or {source}.flac: every source needs its estimate")
     for stem in stems.keys() - true.keys():
         raise UserError(
             f"{stems[stem]} is the estimate of no source ({', '.join(sources)}): remove or rename it"
         )
-    return [stems[source] for source in sources]
+    return [stems[source.lower()] for source in sources]
 
 
-def _length_and_rate(infos: Mapping[Path, Info]) -> tuple[int, int]:
-    """Length in samples and rate in Hz that all the files share."""
+def _length_and_rate(infos: Mapping[Path, Info], spare: set[Path]) -> tuple[int, int]:
+    """Length in samples and rate in Hz that all the files share; those in `spare` may differ by padding."""
     (home, first), *others = infos.items()
     for path, info in others:
         if (info.n_samples, info.sample_rate) != (first.n_samples, first.sample_rate):
+            padded = abs(info.n_samples - first.n_samples) <= PADDING * first.sample_rate
+            if path in spare and padded and info.sample_rate == first.sample_rate:
+                continue
             remedy = "cut or pad one" if info.sample_rate == first.sample_rate else "resample one"
             raise UserError(
                 f"{path} has {info.n_samples} samples at {info.sample_rate} Hz, but {home} has {first.n_samples} at "
@@ -361,4 +374,4 @@ def _length_and_rate(infos: Mapping[Path, Info]) -> tuple[int, int]:
             )
     if not first.n_samples:
         raise UserError(f"{home} holds no audio: replace it")
-    return first.n_samples, first.sample_rate
+    return min(info.n_samples for info in infos.values()), first.sample_rate

@@ -120,7 +120,7 @@ def look_over(survey: Survey, sample_rate: int, *, ordered: bool, steps: Sequenc
     for i in order:
         if not survey.finite[i]:
             failed.append("the estimate holds samples that are not finite")
-        elif survey.peaks[n + i] > 0:
+        elif survey.highs[n + i] > survey.lows[n + i]:
             failed.append("")
         else:
             cancels = survey.channels[n + i] > 0
@@ -188,7 +188,7 @@ def _reader(
 def _silent_sources(survey: Survey, steps: np.ndarray) -> list[str]:
     """Why each source has no score, or empty."""
     n = len(survey.finite)
-    peaks = survey.peaks[:n]
+    peaks = (survey.highs - survey.lows)[:n] / 2  # a constant offset is no sound
     inaudible = np.where(peaks.max() * INAUDIBLE > STEP_16_BITS, STEP_16_BITS, 0)
     dither = peaks <= STEPS_OF_DITHER * np.maximum(steps, inaudible)
     cancel = survey.mono[:n] < INAUDIBLE**2 * survey.channels[:n]

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from eval.stretches import Piece
-from ucr.foundation.audio import BLOCK, UNKNOWN, cut_short, open_audio, write_blocks
+from ucr.foundation.audio import BLOCK, check_read, cut_short, open_audio, write_blocks
 from ucr.foundation.errors import UserError
 
 EXACT = {"WAV", "WAVEX", "RF64", "FLAC"}  # libsndfile's formats of which any part can be read alone
@@ -97,18 +97,16 @@ def _whole(path: Path) -> Path:
 
 @functools.cache
 def _whole_at(path: Path, time: int) -> Path:
-    try:
-        found = soundfile.info(str(path))
-        if found.format in EXACT and 0 < found.frames < UNKNOWN:
-            return path
-    except (soundfile.LibsndfileError, RuntimeError):
-        pass
     opened = open_audio(path)
-    if opened.cut:
-        raise UserError(f"{cut_short(path, opened)}: get it whole")
-    with opened.file as file, NamedTemporaryFile(suffix=".wav", dir=_copies().name, delete=False) as copy:
-        blocks = file.blocks(BLOCK, frames=opened.n_samples, dtype="float32", always_2d=True)
-        write_blocks(Path(copy.name), file.samplerate, file.channels, blocks)
+    with opened.file as file:
+        if opened.cut:
+            raise UserError(f"{cut_short(path, opened)}: get it whole")
+        if file.format in EXACT and file.name == str(path):
+            return path
+        with NamedTemporaryFile(suffix=".wav", dir=_copies().name, delete=False) as copy:
+            blocks = file.blocks(BLOCK, frames=opened.n_samples, dtype="float32", always_2d=True)
+            written = write_blocks(Path(copy.name), file.samplerate, file.channels, blocks)
+        check_read(path, opened, written)
     return Path(copy.name)
 
 

@@ -45,8 +45,9 @@ class Survey:
     ----------
     products : float64[2n + 1, 2n + 1]
         Of the signals with each other.
-    peaks, mono, channels : float64[2n + 1]
-        Largest amplitude, energy, mean energy of the channels. The latter two count what stretches share twice.
+    lows, highs, mono, channels : float64[2n + 1]
+        Smallest and largest sample, energy, mean energy of the channels. The latter two count twice what stretches
+        share.
     finite : bool[n]
         Of the estimates.
     spectra : complex128[2n + 1, bins]
@@ -54,7 +55,8 @@ class Survey:
     """
 
     products: np.ndarray
-    peaks: np.ndarray
+    lows: np.ndarray
+    highs: np.ndarray
     mono: np.ndarray
     channels: np.ndarray
     finite: np.ndarray
@@ -63,7 +65,8 @@ class Survey:
     def __add__(self, other: Survey) -> Survey:
         return Survey(
             self.products + other.products,
-            np.maximum(self.peaks, other.peaks),
+            np.minimum(self.lows, other.lows),
+            np.maximum(self.highs, other.highs),
             self.mono + other.mono,
             self.channels + other.channels,
             self.finite & other.finite,
@@ -84,7 +87,8 @@ def survey_stretch(read: Read, start: int, stop: int, sample_rate: int) -> Surve
     audio = piece.audio[:, : stop - start].astype(np.float64)
     return Survey(
         audio @ audio.T,
-        np.maximum(audio.max(axis=1), -audio.min(axis=1)),
+        audio.min(axis=1),
+        audio.max(axis=1),
         piece.mono,
         piece.channels,
         piece.finite,

@@ -251,6 +251,80 @@ def test_stems_of_other_formats_and_without_a_length_score_as_wav(stems, run):
     assert b["value"].to_numpy() == pytest.approx(a["value"].to_numpy(), abs=0.1)
 
 
+def test_names_in_any_case_and_formats_by_other_endings_are_scored(stems, run):
+    run("score", stems / "true", stems / "found", "--csv", stems / "a.csv")
+    for song in ("One", "Two"):
+        sources = sources_of(stems, song)
+        soundfile.write(
+            stems / "true" / song / "Mixture.w64", sum(sources.values()) / 2, RATE, subtype="FLOAT"
+        )
+        for name, audio in sources.items():
+            soundfile.write(stems / "true" / song / f"{name}.rf64", audio, RATE, subtype="FLOAT")
+            (stems / "true" / song / f"{name}.wav").unlink()
+            (stems / "found" / song / f"{name}.flac").rename(stems / "found" / song / f"{name.upper()}.FLAC")
+    assert run("score", stems / "true", stems / "found", "--csv", stems / "b.csv").returncode == 0
+    a, b = rows_of(stems / "a.csv"), rows_of(stems / "b.csv")
+    assert list(b["source"]) == list(a["source"])
+    assert b["value"].to_numpy() == pytest.approx(a["value"].to_numpy(), abs=1e-3)
+
+
+def test_stems_that_are_all_cut_short_are_not_scored(stems, run):
+    for path in stems.glob("*/One/*"):
+        soundfile.write(path.with_suffix(".wav"), soundfile.read(path)[0], RATE)
+        path.with_suffix(".flac").unlink(missing_ok=True)
+        data = path.with_suffix(".wav").read_bytes()
+        path.with_suffix(".wav").write_bytes(data[: len(data) // 2])
+    result = run("score", stems / "true" / "One", stems / "found" / "One")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "true/One/bass.wav holds 0.5 of the 1.0 s that it announces: get it whole" in result.stderr
+
+
+def test_estimates_that_encoders_padded_are_scored_where_they_are_aligned(stems, run):
+    for name, true in sources_of(stems).items():
+        late = np.concatenate([np.zeros(60), true, np.zeros(200)])
+        soundfile.write(stems / "found" / "One" / f"{name}.flac", late, RATE)
+    result = run("score", stems / "true" / "One", stems / "found" / "One")
+    assert "has 4260 samples at 4000 Hz, but" in result.stderr
+    assert result.returncode == 1
+    run("score", stems / "true" / "One", stems / "found" / "One", "--align", "--csv", stems / "rows.csv")
+    rows = rows_of(stems / "rows.csv")
+    assert set(rows["delay"]) == {60}
+    assert rows[rows["metric"] == "si_sdr"]["value"].min() > 50
+
+
+@pytest.mark.parametrize(("delay", "sign"), [(0, 1), (60, 1), (60, -1)])
+def test_a_tone_without_a_delay_of_its_own_shares_that_of_the_others(stems, run, delay, sign):
+    rng = np.random.default_rng(3)
+    time = np.arange(8 * RATE) / RATE
+    pitches = rng.choice([41.2, 55, 61.7, 73.4], 16).repeat(RATE // 2)
+    true = {"drums": 0.1 * rng.normal(size=len(time)) * np.exp(-9 * (time % 0.5))}
+    true["bass"] = 0.1 * np.sin(2 * np.pi * np.cumsum(pitches) / RATE)
+    for name, audio in true.items():
+        late = 60 if name == "drums" else delay
+        estimate = sign * np.roll(audio, late) + 3e-3 * rng.normal(size=len(audio))
+        soundfile.write(stems / "true" / "One" / f"{name}.wav", audio, RATE, subtype="FLOAT")
+        soundfile.write(stems / "found" / "One" / f"{name}.flac", estimate, RATE)
+    run("score", stems / "true" / "One", stems / "found" / "One", "--align", "--csv", stems / "rows.csv")
+    rows = rows_of(stems / "rows.csv")
+    rows = rows[rows["metric"] == "si_sdr"].set_index("source")
+    assert rows["delay"].to_dict() == {"drums": 60, "bass": delay}
+    assert rows["value"].min() > 15
+
+
+def test_a_constant_offset_is_silence(stems, run):
+    soundfile.write(stems / "true" / "One" / "drums.wav", np.full(RATE, 0.2), RATE, subtype="FLOAT")
+    result = run("score", stems / "true" / "One", stems / "found" / "One")
+    assert "silent in 1 segments: the source is silent" in result.stdout
+
+
+def test_a_source_named_twice_is_one_sentence(stems, run):
+    result = run("score", stems / "true", stems / "found", "--sources", "drums,Drums")
+    assert (result.returncode, result.stderr) == (
+        1,
+        "error: drums, Drums names a source twice: name each once\n",
+    )
+
+
 def test_stem_files_are_to_be_unpacked_first(stems, run, tmp_path):
     (tmp_path / "packed").mkdir()
     (tmp_path / "packed" / "song.stem.mp4").touch()

@@ -167,8 +167,8 @@ def test_stems_that_do_not_match_are_one_sentence(song, spoil, options, sentence
 
 def test_a_truncated_file_is_named(song):
     path = song / "found" / "drums.flac"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"found/drums\.flac (ends after|can't be read to its end)"):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
+    with pytest.raises(UserError, match=r"found/drums\.flac holds no audio: replace it"):
         score(song)
 
 

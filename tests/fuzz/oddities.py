@@ -89,6 +89,21 @@ def without_length(sound: Sound, share: float) -> bytes:
     return bytes(data)
 
 
+def twice(encode: Callable[[Sound, float], bytes]) -> Callable[[Sound, float], bytes]:
+    """Two files one after the other."""
+    return lambda sound, share: encode(sound, share) + encode(sound[: len(sound) // 2], share)
+
+
+def cut(encode: Callable[[Sound, float], bytes]) -> Callable[[Sound, float], bytes]:
+    """A share of a file, and a tag after it."""
+
+    def encoded(sound: Sound, share: float) -> bytes:
+        data = encode(sound, share)
+        return data[: int(share * len(data))] + b"TAG" + bytes(125)
+
+    return encoded
+
+
 def chunked(sound: Sound, share: float) -> bytes:
     """A WAV with a chunk of odd size before its samples, and bytes after them."""
     data = libsndfile("WAV", "PCM_24")(sound, share)
@@ -104,7 +119,12 @@ FILES: dict[str, Callable[[Sound, float], bytes]] = {
     "opus": libsndfile("OGG", "OPUS"),
     "mp3": libsndfile("MP3", "MPEG_LAYER_III"),
     "a cut mp3": lambda sound, share: libsndfile("MP3", "MPEG_LAYER_III")(sound, share)[: 100 + int(4000 * share)],
-    **{f"{rate} Hz": libsndfile("WAV", "FLOAT", rate) for rate in (1, 7, 8000, 11025, 44100, 192000, 10**6)},
+    **{f"{rate} Hz": libsndfile("WAV", "FLOAT", rate) for rate in (1, 7, 8000, 11025, 44100, 192000, 10**6, 10**9)},
+    **{f"two {s}": twice(libsndfile("OGG", s)) for s in ("VORBIS", "OPUS")},
+    "two mp3": twice(libsndfile("MP3", "MPEG_LAYER_III")),
+    "two flac": twice(libsndfile("FLAC", "PCM_16")),
+    "two rates": lambda sound, share: ffmpeg("aac", "adts")(sound, 0) + ffmpeg("ac3", "ac3")(sound, share),
+    **{f"a cut {kind}": cut(libsndfile(kind, "PCM_16")) for kind in ("FLAC", "W64", "CAF", "AU", "RF64")},
     "aac": ffmpeg("aac", "adts"),
     "m4a": ffmpeg("aac", "mp4"),
     "mp2": ffmpeg("mp2", "mp2", "s16"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +117,32 @@ def test_a_mapping_that_fits_no_track_ends_in_one_sentence(band, project, capsys
         "no segment of the train split of stems has drums and bass (lacks a source: 3)"
         in capsys.readouterr().err
     )
+
+
+def test_a_mixture_at_another_rate_changes_no_stem(band, capsys):
+    for song in range(6):
+        soundfile.write(str(band / f"Song {song}/mixture.wav"), noise(song, 2.5), 2 * RATE)
+    data.main()
+    segments.main()
+    assert len(SegmentStore("segments", "test")) == 4
+    assert capsys.readouterr().err.count("the mixture and its stems are not all at 48000 Hz") == 6
+
+
+def test_a_name_that_is_not_utf_8_costs_its_song(project):
+    folder = project(
+        data={"name": "songs", "path": "mixes"}, segments={"seconds": 1.0}, methods={},
+        tests={"real": {"name": "stems", "path": "mixes"}},
+    )  # fmt: skip
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    Path("params.yaml").write_text(yaml.safe_dump(values | {"supervised": {}}))
+    (folder / "mixes").mkdir()
+    for i in range(4):
+        soundfile.write(str(folder / f"mixes/{i}.wav"), noise(i, 1.5), RATE)
+    shutil.copy("mixes/0.wav", b"mixes/caf\xe9.wav")
+    data.main()
+    ended = subprocess.run([sys.executable, "-m", "pipelines.segments"], capture_output=True, text=True)
+    assert r"caf\xe9.wav' is not UTF-8: rename" in ended.stderr
+    assert pd.read_csv("segments/skipped.csv")["reason"].tolist() == ["a file can't be read"]
 
 
 def test_songs_are_for_training_and_a_further_set_is_tested_on(band, project):

@@ -8,6 +8,7 @@ folder: MUSDB18's official validation tracks, or else the first tenth by the sam
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
@@ -15,13 +16,13 @@ from pathlib import Path
 
 from ucr.data.slakh.song import SPLITS
 from ucr.data.tracks import Track
+from ucr.foundation.audio import STEM_FILE
 from ucr.foundation.errors import UserError
 from ucr.foundation.hashes import bytes_hash
 from ucr.foundation.schema import read_yaml
 
 FOLDERS = {"train": "train", "valid": "validation", "validation": "validation", "test": "test"}
 LONGEST_NAME = 100  # characters
-STEM_FILE = ".stem.mp4"
 
 
 def in_splits(root: Path, find: Callable[[Path], list[Path]], tested_on: bool) -> list[Track]:
@@ -62,7 +63,7 @@ def split_folders(root: Path) -> dict[str, Path]:
 
 
 def _key(root: Path, path: Path) -> str:
-    return bytes_hash([path.relative_to(root).as_posix().encode()])
+    return bytes_hash([os.fsencode(path.relative_to(root))])
 
 
 def _named(root: Path, found: Mapping[str, Iterable[Path]]) -> list[Track]:

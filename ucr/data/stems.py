@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import soxr
 
-from ucr.data.splits import STEM_FILE, in_splits, split_folders
+from ucr.data.splits import in_splits, split_folders
 from ucr.data.tracks import (
     OTHER,
     Note,
@@ -25,7 +25,7 @@ from ucr.data.tracks import (
     files_below,
     read_mono,
 )
-from ucr.foundation.audio import ENDINGS, own_stems
+from ucr.foundation.audio import ENDINGS, STEM_FILE, own_stems
 from ucr.foundation.errors import UserError
 
 MIXTURES = ("mixture", "mix")
@@ -110,22 +110,21 @@ def read_stems(
     mixture = next((stems[name] for name in MIXTURES if name in stems and stems[name] not in wanted), None)
     notes: list[Note] = []
     audio: dict[StemFile, np.ndarray] = {}
-    lengths = {}
+    rates: dict[StemFile, int] = {}
     for stem in stems.values() if mixture else sorted(wanted):
         try:
             if not stem.stream:
                 check_length(stem.path)
-            audio[stem], rate = read_mono(stem.path, notes, stem.stream)
+            audio[stem], rates[stem] = read_mono(stem.path, notes, stem.stream)
         except UserError as error:
             if stem not in wanted:
                 mixture = None
                 continue
             raise Skip("a file can't be read", str(error)) from None
-        if stem in wanted:
-            lengths[stem.name] = (len(audio[stem]), rate)
-    check_alike(lengths)
+    check_alike({stem.name: (len(audio[stem]), rates[stem]) for stem in audio if stem in wanted})
     if mixture:
-        notes += _not_the_sum(mixture, audio)
+        notes += _not_the_sum(mixture, audio, rates)
+    rate = rates[next(iter(wanted))]
     summed = [
         np.sum([audio[stem] for stem in by_source[source]], axis=0, dtype=np.float32) for source in sources
     ]
@@ -179,11 +178,17 @@ def _by_source(
     return found
 
 
-def _not_the_sum(mixture: StemFile, audio: Mapping[StemFile, np.ndarray]) -> list[Note]:
-    """A note if the mixture is not the sum of all other files, or can't be, since their lengths differ."""
+def _not_the_sum(
+    mixture: StemFile, audio: Mapping[StemFile, np.ndarray], rates: Mapping[StemFile, int]
+) -> list[Note]:
+    """A note if the mixture is not the sum of all other files, or can't be, since their lengths or rates differ."""
     whole = audio[mixture]
     parts = [each for stem, each in audio.items() if stem != mixture]
     reason = "its mixture is not the sum of its stems"
+    if len(set(rates.values())) > 1:
+        rate = rates[mixture]
+        sentence = f"{mixture.path}: the mixture and its stems are not all at {rate} Hz: the sum of the sources is used"
+        return [Note(reason, sentence)]
     if any(len(part) != len(whole) for part in parts):
         return [
             Note(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import re
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +16,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile
 
-from ucr.foundation.errors import UserError
+from ucr.foundation.errors import UserError, check_name
 
 if TYPE_CHECKING:  # the library is loaded when a file needs it
     import av
 
-CANCELLED = (
-    1 / 8
-)  # energy of the channels' mean beside the loudest one's: two that have nothing in common make 1/4
+CANCELLED = 1 / 4  # energy of the channels' mean, beside what it is of channels that have nothing in common
 PADDING = 0.2  # seconds by which encoders' padding may make a file shorter than it announces
 BLOCK = 65536  # samples
 LOWEST_RATE = 1000  # Hz, so that windows of a twelfth of a second have something to transform
+HIGHEST_RATE = 1_500_000  # Hz, so that some seconds fit in memory; there is no music over 768 kHz
 UNKNOWN = 2**40  # samples, and beyond: libsndfile's way to say that a header gives no length
 OGG_PAGE = 65307  # bytes at most
-STREAMED = 0x7FFFF000  # bytes, and beyond: what programs that write to a pipe put for a length
-CUT = re.compile(r"^\s*(?:data|SSND)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)  # in libsndfile's notes
+# Bytes, and beyond, that programs which write to a pipe put for a length; formats for long files have room for more
+STREAMED, STREAMED_LONG = 0x7FFFF000, 2**62
+# In libsndfile's notes: what a header says of its samples (of W64 and RF64 of the whole file), and what there is
+CUT = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+FLAC = b"fLaC\0\0\0\x22"  # how a FLAC file begins
+CHAINED = "Junk after the last page"  # in its notes: another stream follows the one that it reads
+STEM_FILE = ".stem.mp4"
 # Of the files in a folder that are taken for audio
 ENDINGS = {
     ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".ape", ".au", ".caf", ".flac", ".m4a", ".mka", ".mkv", ".mov", ".mp2",
@@ -81,6 +87,7 @@ def open_audio(path: str | Path, stream: int = 0) -> Opened:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} does not exist or is no file: fix the path")
+    check_name(path)
     trouble: Exception | None = None
     file: Forward | None = None
     try:
@@ -88,18 +95,25 @@ def open_audio(path: str | Path, stream: int = 0) -> Opened:
             file = Forward(str(path))
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         trouble = error
-    if file is not None and 0 < file.frames < UNKNOWN:
-        found = file.frames if file.format != "MP3" else _counted(path)  # whose header is taken at its word
+    opened: Opened | None
+    frames = file.frames if file is not None and file.frames < UNKNOWN else 0
+    if file is not None and frames and _read_whole(path, file):
+        found = frames if file.format != "MP3" else _counted(path)  # whose header is taken at its word
         announced = _announced(file) if file.format != "OGG" or _ends(path) else math.inf
-        opened: Opened | None = Opened(file, found, announced)
+        opened = Opened(file, found, announced)
     else:
         try:
-            opened = _decoded(path, stream)
+            opened = _decoded(path, stream, frames if file is not None and file.format == "FLAC" else 0)
         except (av.FFmpegError, IndexError) as error:
+            if file is not None and file.format == "OGG":
+                raise UserError(
+                    f"{path} holds several streams one after the other, of different rates or channels: "
+                    "convert it to one"
+                ) from None
             raise damaged(path, trouble or error) from None
     if opened is None:
         raise damaged(path, trouble) if trouble else UserError(f"{path} holds no audio: replace it")
-    if opened.file.samplerate < LOWEST_RATE:
+    if not LOWEST_RATE <= opened.file.samplerate <= HIGHEST_RATE:
         raise UserError(
             f"{path} has a sample rate of {opened.file.samplerate} Hz, which carries no music: replace it"
         )
@@ -117,6 +131,16 @@ def cut_short(path: Path, opened: Opened) -> str:
     if math.isinf(announced):
         return f"{path} breaks off after {found:.1f} s, without the mark of its end"
     return f"{path} holds {found:.1f} of the {announced:.1f} s that it announces"
+
+
+def check_read(path: Path, opened: Opened, n_samples: int) -> None:
+    """Raise `UserError` if reading gave fewer samples than there should be: what is lost may be in the middle."""
+    rate = opened.file.samplerate
+    if n_samples < opened.n_samples - PADDING * rate:
+        raise UserError(
+            f"{path} gives {n_samples / rate:.1f} of the {opened.n_samples / rate:.1f} s that it should hold: it is "
+            "damaged, replace it"
+        )
 
 
 def own_stems(path: str | Path) -> dict[str, int]:
@@ -155,10 +179,38 @@ def _title(stream: av.AudioStream) -> str:
     return stream.metadata.get("title", "") or (handler if handler != "SoundHandler" else "")
 
 
+def _read_whole(path: Path, file: Forward) -> bool:
+    """Whether libsndfile can read all there is in a file that it has opened.
+
+    It reads the first of several Ogg streams one after the other, and of several MP3 files the first one that says how
+    long it is; of FLAC files that are cut, or followed by something else, it can't read the end.
+    """
+    import av
+
+    if file.format == "OGG":
+        return CHAINED not in file.extra_info
+    try:
+        if file.format == "FLAC":
+            with path.open("rb") as data, mmap.mmap(data.fileno(), 0, access=mmap.ACCESS_READ) as held:
+                if held.find(FLAC, len(FLAC)) > 0:
+                    return False
+            with Forward(str(path)) as again:
+                again.seek(again.frames - 1)
+                return len(again.read(2)) == 1
+        if file.format == "MP3":
+            with av.open(str(path), metadata_errors="replace") as container:
+                seconds = (container.duration or 0) / av.time_base
+            return seconds < 1.05 * file.frames / file.samplerate + PADDING
+    except (soundfile.LibsndfileError, av.FFmpegError):
+        return file.format != "FLAC"
+    return True
+
+
 def _announced(file: Forward) -> int:
-    """What a WAV or AIFF file's header says, which libsndfile corrects by the file's size."""
+    """What a header says of samples that are stored as they are; libsndfile corrects it by the file's size."""
     noted = CUT.search(file.extra_info)
-    if not noted or int(noted[1]) >= STREAMED or int(noted[2]) == 0:
+    streamed = STREAMED_LONG if file.format in ("W64", "RF64") else STREAMED
+    if not noted or int(noted[1]) >= streamed or int(noted[2]) == 0:
         return file.frames
     return round(file.frames * int(noted[1]) / int(noted[2]))
 
@@ -182,8 +234,11 @@ def _counted(path: Path) -> int:
             raise damaged(path, error) from None
 
 
-def _decoded(path: Path, number: int) -> Opened | None:
-    """Decode into a file that is gone when it is closed; None if there is nothing in it."""
+def _decoded(path: Path, number: int, announced: int) -> Opened | None:
+    """Decode into a file that is gone when it is closed; None if there is nothing in it.
+
+    `announced` is how many samples the file says there are, 0 where only FFmpeg can tell.
+    """
     import av
 
     with (
@@ -194,10 +249,13 @@ def _decoded(path: Path, number: int) -> Opened | None:
         rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
         if not rate or not channels:
             return None
-        announced = _duration(container, stream, rate)
-        blocks = _trimmed(_blocks(container, stream), announced, round(PADDING * rate))
+        duration = _duration(path, container, stream, rate)
+        blocks = _trimmed(_blocks(container, stream), duration, round(PADDING * rate))
         written = write_blocks(Path(copy.name), rate, channels, blocks)
-        return Opened(Forward(copy.name), written, announced or written) if written else None
+        if not written:
+            return None
+        cut = container.format.name == "ogg" and not _ends(path)
+        return Opened(Forward(copy.name), written, math.inf if cut else announced or duration or written)
 
 
 def write_blocks(path: Path, sample_rate: int, channels: int, blocks: Iterable[np.ndarray]) -> int:
@@ -229,31 +287,67 @@ def _trimmed(blocks: Iterable[np.ndarray], announced: int, padding: int) -> Iter
         yield block
 
 
-def _duration(container: av.container.InputContainer, stream: av.AudioStream, rate: int) -> int:
-    """Samples, as a container with an index says; 0 for others, whose length would be a guess."""
+def _duration(path: Path, container: av.container.InputContainer, stream: av.AudioStream, rate: int) -> int:
+    """Samples, as a container with an index or a length says; 0 for others, whose length would be a guess."""
     import av
 
     kinds = set(container.format.name.split(","))
-    if "mov" in kinds and stream.duration and stream.time_base:
+    if "caf" in kinds:
+        return round(_caf_share(path) * float((stream.duration or 0) * (stream.time_base or 0)) * rate)
+    if kinds & {"mov", "wv", "tta", "ape"} and stream.duration and stream.time_base:
         return round(float(stream.duration * stream.time_base) * rate)
-    if kinds & {"matroska", "asf"} and container.duration:
+    if kinds & {"matroska", "asf", "flv"} and container.duration:
         return round(container.duration / av.time_base * rate)
     return 0
 
 
+def _caf_share(path: Path) -> float:
+    """How much there should be of a CAF file's samples, beside what there is; FFmpeg tells the latter's duration."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        place = 8
+        while place + 12 <= size:
+            file.seek(place)
+            name, length = struct.unpack(">4sq", file.read(12))
+            if name == b"data":
+                return max(1.0, length / (size - place - 12))
+            if length < 0:
+                break
+            place += 12 + length
+    return 1.0
+
+
 def _blocks(container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[np.ndarray]:
-    """float32[any length, channels]."""
+    """float32[any length, channels], at the stream's first rate and with its first channels, whatever follows."""
     import av
 
-    resampler = av.AudioResampler(
-        format="fltp", layout=stream.codec_context.layout, rate=stream.codec_context.sample_rate
-    )
+    rate, layout = stream.codec_context.sample_rate, stream.codec_context.layout
+    resampler, form = None, None
     try:
-        for frame in container.decode(stream):
-            for block in resampler.resample(frame):
-                yield block.to_ndarray().T
-    except av.InvalidDataError:  # where a file is cut
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.InvalidDataError:
+                if container.format.name == "mp3":  # tags, where files were joined
+                    continue
+                break
+            for frame in frames:
+                found = (frame.format.name, frame.layout.name, frame.sample_rate)
+                if found != form:  # at the beginning, and where files of different kinds were joined
+                    yield from _resampled(resampler, None)
+                    resampler, form = av.AudioResampler(format="fltp", layout=layout, rate=rate), found
+                yield from _resampled(resampler, frame)
+    except av.InvalidDataError:
+        pass  # the file is cut there
+    yield from _resampled(resampler, None)
+
+
+def _resampled(resampler: av.AudioResampler | None, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
+    """What a resampler gives for a frame, or at the end."""
+    if resampler is None or (frame is None and resampler.is_passthrough):  # type: ignore[attr-defined]
         return
+    for block in resampler.resample(frame):
+        yield block.to_ndarray().T
 
 
 def one_channel(audio: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -267,5 +361,6 @@ def one_channel(audio: np.ndarray) -> tuple[np.ndarray, bool]:
     """
     mean = audio.mean(axis=0)
     energies = np.square(audio, dtype=np.float64).sum(axis=1)
-    cancels = bool(np.square(mean, dtype=np.float64).sum() < CANCELLED * energies.max(initial=0.0))
+    unrelated = energies.sum() / len(audio) ** 2
+    cancels = bool(np.square(mean, dtype=np.float64).sum() < CANCELLED * unrelated)
     return (audio[energies.argmax()] if cancels else mean), cancels

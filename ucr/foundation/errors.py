@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from ucr.foundation.memory import keep_freed_memory
 
@@ -14,6 +16,12 @@ OURS = ("ucr", "baselines", "eval", "pipelines", "benchmarks")
 
 class UserError(Exception):
     """A mistake that the user can fix; the message names the file, track or key and the remedy."""
+
+
+def check_name(path: Path) -> None:
+    """Raise `UserError` if a path is not UTF-8, in which lists of files and libraries have it."""
+    if os.fsencode(path) != str(path).encode(errors="replace"):
+        raise UserError(f"the name {os.fsencode(path)!r} is not UTF-8: rename the file or its folder")
 
 
 def command(main: Callable[..., None]) -> Callable[..., None]:

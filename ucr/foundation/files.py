@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from ucr.foundation.audio import cut_short, damaged, open_audio
+from ucr.foundation.audio import check_read, cut_short, damaged, open_audio
 from ucr.foundation.errors import UserError
 
 if TYPE_CHECKING:
@@ -197,6 +197,7 @@ def read_audio(path: str | Path, sample_rate: int | None = None, stream: int = 0
             rate = file.samplerate
         except soundfile.LibsndfileError as error:
             raise damaged(Path(path), error) from None
+        check_read(Path(path), opened, len(audio))
     if not np.isfinite(audio).all():
         raise UserError(f"{path} holds samples that are not finite numbers: replace it")
     if sample_rate is not None and rate != sample_rate:

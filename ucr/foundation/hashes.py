@@ -64,7 +64,8 @@ def scan_hash(path: Path, times: bool = True) -> str:
 
     def entry(file: Path) -> bytes:
         found = file.stat() if file.exists() else os.lstat(file)
-        return f"{os.path.relpath(file, path)}\0{found.st_size}\0{times and found.st_mtime_ns}\0".encode()
+        name = os.fsencode(os.path.relpath(file, path))
+        return name + f"\0{found.st_size}\0{times and found.st_mtime_ns}\0".encode()
 
     return bytes_hash(map(entry, [path] if path.is_file() else walk(path)))
 

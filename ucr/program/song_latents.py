@@ -20,7 +20,7 @@ from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_json, replacing, write_json
 from ucr.foundation.hashes import scan_hash, values_hash
 from ucr.methods.trained import LEVEL
-from ucr.program.streaming import WINDOW, AudioReader
+from ucr.program.streaming import WINDOW, AudioReader, offsets
 from ucr.signal.overlap import windows
 from ucr.training.latents import BATCH, LatentStore, describe
 
@@ -166,7 +166,7 @@ def _read(path: Path, name: str, environment: lmdb.Environment, codec: Codec, fo
 
     with AudioReader(path, allow_truncated=True) as song:
         for index, (step, window) in enumerate(windows(song.mono(rate), n_samples, n_samples)):
-            mixture = window[0]
+            mixture = (window - offsets(window))[0]
             if len(mixture) < n_samples:
                 raise UserError(f"it has {len(mixture) / rate:.1f} s, less than a segment of {WINDOW:.0f} s")
             level = float(np.sqrt(np.square(mixture, dtype=np.float64).mean()))

@@ -13,7 +13,7 @@ import soundfile
 import soxr
 import torch
 
-from ucr.foundation.audio import cut_short, damaged, one_channel, open_audio
+from ucr.foundation.audio import check_read, cut_short, damaged, one_channel, open_audio
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import replacing
 from ucr.signal.masks import ratio_masks
@@ -54,8 +54,9 @@ class AudioReader:
 
     def __init__(self, path: str | Path, allow_truncated: bool = False) -> None:
         self.path = Path(path)
-        opened = open_audio(self.path)
+        self._opened = opened = open_audio(self.path)
         self._file = opened.file
+        self._n_read = 0
         self.sample_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.n_samples: int = opened.n_samples
@@ -80,6 +81,9 @@ class AudioReader:
             audio = self._file.read(n_samples, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, RuntimeError) as error:
             raise damaged(self.path, error) from None
+        self._n_read += len(audio)
+        if len(audio) < n_samples:
+            check_read(self.path, self._opened, self._n_read)
         if not np.isfinite(audio).all():
             raise UserError(f"{self.path} holds samples that are not finite numbers: replace it")
         return audio.T

@@ -48,7 +48,7 @@ def pseudo_labels(params: Params, store: LatentStore, power: float) -> np.ndarra
     """A blind grouping of every mixture of a split: float16[segments, n, channels, frames]."""
     mixtures = np.stack([store.mixture(i) for i in range(len(store))])
     songs = [track_of(name) for name in store.names]
-    how, percussive = params.decomposition.grouping, "drums" in params.sources
+    how, percussive = params.decomposition.grouping, "drums" in map(str.lower, params.sources)
     return group(mixtures, songs, power, len(params.sources), percussive, how, params.seed)
 
 

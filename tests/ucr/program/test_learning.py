@@ -135,6 +135,14 @@ def test_what_is_no_music_is_left_out_and_told(tiny, songs, tmp_path, capsys):
     }
 
 
+def test_a_constant_offset_is_no_music(tiny, songs, tmp_path, capsys):
+    soundfile.write(str(songs / "offset.wav"), np.full(24000 * 15, 0.1), 24000)
+    options = ["--sources", "drums, bass"]
+    assert run("train", songs, "-o", tmp_path / "weights", *QUICK, *options) == 0
+    assert "learning from 3 of 4 songs: 1.1 minutes, 9 segments, 3 silent" in capsys.readouterr().err
+    assert ucr.info(tmp_path / "weights")["task"] == "drums+bass"
+
+
 def few(folder):
     shutil.rmtree(folder / "songs" / "album")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -151,6 +153,92 @@ def test_a_song_cut_short_is_refused_unless_that_is_allowed(tmp_path, capfd, end
     assert 3 < len(read(tmp_path / "stems" / "song" / "drums.wav")[0]) / RATE < 4
 
 
+@pytest.mark.parametrize("ending", ["w64", "au", "rf64", "caf", "flac"])
+def test_every_format_that_says_how_long_it_is_tells_that_it_is_cut(tmp_path, capfd, ending):
+    path = tmp_path / f"song.{ending}"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, (3 * 8000, 2)), 8000, "PCM_16")
+    cut(path, 0.6)
+    assert run("separate", path, "-o", tmp_path / "stems") == 1
+    assert f"song.{ending} holds 1." in (error := capfd.readouterr().err)
+    assert "of the 3.0 s that it announces: get it whole, or allow it" in error
+    assert run("separate", path, "-o", tmp_path / "stems", "--allow-truncated") == 0
+
+
+def joined(path: Path, *parts: Path) -> Path:
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec"),
+    [("ogg", "VORBIS"), ("ogg", "OPUS"), ("mp3", "MPEG_LAYER_III"), ("flac", "PCM_16")],
+)
+def test_files_one_after_the_other_are_read_to_the_end(tmp_path, ending, codec):
+    """Ogg has it so (RFC 3533, chained streams); others are joined by `cat`."""
+    parts = [tmp_path / f"{name}.{ending}" for name in "ab"]
+    for part, audio in zip(parts, sources(2.0), strict=True):
+        soundfile.write(part, audio, 48000, codec)
+    path = joined(tmp_path / f"song.{ending}", *parts)
+    assert run("separate", path, "-o", tmp_path / "stems") == 0
+    audio, rate = read(tmp_path / "stems" / "song" / "drums.wav")
+    assert len(audio) / rate == pytest.approx(sum(soundfile.info(part).duration for part in parts), abs=0.1)
+
+
+def test_what_follows_a_flac_costs_nothing(tmp_path):
+    path = tmp_path / "song.flac"
+    soundfile.write(path, sources(2.0).sum(axis=0), RATE)
+    path.write_bytes(path.read_bytes() + b"TAG" + bytes(125))
+    assert run("separate", path, "-o", tmp_path / "stems") == 0
+    assert len(read(tmp_path / "stems" / "song" / "drums.wav")[0]) == 2 * RATE
+
+
+def test_a_change_of_channels_and_rate_midway_is_taken_along(tmp_path):
+    stereo = encode(tmp_path / "a.aac", sources(2.0), codec="aac")
+    with av.open(str(tmp_path / "b.aac"), "w") as container:
+        stream = container.add_stream("aac", rate=48000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 48000), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 48000
+        for part in av.AudioResampler("fltp", "mono", 48000, frame_size=1024).resample(frame):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    path = joined(tmp_path / "song.aac", stereo, tmp_path / "b.aac")
+    assert run("separate", path, "-o", tmp_path / "stems") == 0
+    audio, rate = read(tmp_path / "stems" / "song" / "drums.wav")
+    assert (rate, audio.shape[1]) == (RATE, 2)
+    assert len(audio) / rate == pytest.approx(3.0, abs=0.15)
+
+
+def test_a_damaged_middle_is_no_shorter_song(tmp_path, capsys):
+    path = tmp_path / "song.ogg"
+    soundfile.write(path, sources(6.0).sum(axis=0), RATE, "VORBIS", format="OGG")
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 5000] = np.random.default_rng(0).bytes(5000)
+    path.write_bytes(data)
+    assert run("separate", path, "-o", tmp_path / "stems") == 1
+    assert "of the 6.0 s that it should hold: it is damaged, replace it" in capsys.readouterr().err
+    assert not (tmp_path / "stems").exists()
+
+
+@pytest.mark.parametrize(("n_channels", "sounding"), [(6, [2]), (6, [0, 1]), (8, [4])])
+def test_silent_channels_do_not_make_the_others_cancel(tmp_path, plain, capsys, n_channels, sounding):
+    channels = np.zeros((n_channels, 1)) + np.isin(np.arange(n_channels), sounding)[:, None]
+    song = channels * sources().sum(axis=0)
+    soundfile.write(tmp_path / "song.wav", song.T, RATE, subtype="FLOAT")
+    assert run("separate", tmp_path / "song.wav", "-o", tmp_path / "stems") == 0
+    assert "opposite" not in capsys.readouterr().err
+    for source, name, score in zip(sources(), ("drums", "bass"), plain, strict=True):
+        stem = read(tmp_path / "stems" / "song" / f"{name}.wav")[0][:, sounding[0]].astype(float)
+        assert si_sdr(source, stem) == pytest.approx(score, abs=0.01)
+
+
+def test_a_name_that_is_not_utf_8(tmp_path, song, capsys):
+    path = os.fsencode(tmp_path) + b"/caf\xe9.wav"
+    shutil.copy(song, path)
+    assert run("separate", os.fsdecode(path), "-o", tmp_path / "stems") == 1
+    assert r"caf\xe9.wav' is not UTF-8: rename the file or its folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
 def test_an_ogg_file_without_its_last_page_is_cut(tmp_path, capfd, codec):
     path = tmp_path / "song.ogg"
@@ -174,10 +262,11 @@ def test_tags_in_an_old_encoding(tmp_path):
     assert run("separate", path, "-o", tmp_path / "stems") == 0
 
 
-def test_a_rate_that_carries_no_music_is_named(tmp_path, capsys):
-    soundfile.write(tmp_path / "song.wav", np.zeros(100), 7)
+@pytest.mark.parametrize("rate", [7, 10**9])
+def test_a_rate_that_carries_no_music_is_named(tmp_path, capsys, rate):
+    soundfile.write(tmp_path / "song.wav", np.zeros(100), rate)
     assert run("separate", tmp_path / "song.wav", "-o", tmp_path / "stems") == 1
-    assert "song.wav has a sample rate of 7 Hz, which carries no music" in capsys.readouterr().err
+    assert f"song.wav has a sample rate of {rate} Hz, which carries no music" in capsys.readouterr().err
 
 
 def test_a_whole_mp3_is_not_cut(tmp_path, capfd):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,9 +15,10 @@ import numpy as np
 from ucr.data.slakh.patches import patch_for
 from ucr.data.slakh.song import INST_CLASSES, Note, Song, Stem
 from ucr.data.tracks import files_below
-from ucr.foundation.errors import UserError
+from ucr.foundation.errors import UserError, check_name
 from ucr.foundation.hashes import bytes_hash
 
+CHUNK = re.compile(rb"[A-Za-z0-9 ]{4}")  # a name in the format, such as MTrk
 ENDINGS = {".mid", ".midi", ".kar", ".rmi"}
 LONGEST = 1800.0  # seconds; a longer one is a medley or damaged, and would not fit in memory
 DRUMS = 9  # the channel of drum kits, counted from 0
@@ -27,7 +30,7 @@ PEDAL, SOUND_OFF, NOTES_OFF = 64, 120, 123
 
 def split_of(name: str) -> str:
     """The split of a file by its path in the folder: others coming or going never move it; 70 % train, 10, 20."""
-    share = int(bytes_hash([name.encode()]), 16) % 10
+    share = int(bytes_hash([os.fsencode(name)]), 16) % 10
     return "validation" if share == 7 else "test" if share > 7 else "train"
 
 
@@ -60,6 +63,7 @@ def read_midi(path: Path) -> Song:
     UserError
         If the file is damaged, holds no note or independent sequences (format 2), or lasts longer than half an hour.
     """
+    check_name(path)
     data = path.read_bytes()
     try:
         sequence = _read(data)
@@ -185,14 +189,17 @@ def _read(data: bytes) -> _Sequence:
 
 
 def _tracks(data: bytes, place: int) -> Iterator[bytes]:
-    """The tracks that are there, whatever number of them the header gives."""
+    """The tracks that are there, whatever number of them the header gives, and whatever their lengths."""
     while place + 8 <= len(data):
         name, size = struct.unpack_from(">4sI", data, place)
+        end = place + 8 + size
+        if not CHUNK.fullmatch(data[end : end + 4]) and (found := data.find(b"MTrk", place + 8)) > 0:
+            end = found  # a track's length is wrong
         if name == b"MTrk":
-            if place + 8 + size > len(data):
+            if end > len(data):
                 raise ValueError("it ends too early")
-            yield data[place + 8 : place + 8 + size]
-        place += 8 + size
+            yield data[place + 8 : end]
+        place = end
     if data[place:] and b"MTrk".startswith(data[place : place + 4]):
         raise ValueError("it ends too early")
 
@@ -228,13 +235,13 @@ def _events(track: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _number(data: bytes, place: int) -> tuple[int, int]:
-    """A number of any length, and the place after it."""
+    """A number, and the place after it: the 28 bits that the format has for it, whatever more a program writes."""
     value = 0
     while True:
         value = value << 7 | data[place] & 0x7F
         place += 1
         if not data[place - 1] & 0x80:
-            return value, place
+            return value & 0x0FFFFFFF, place
 
 
 def _ends(notes: list[_Played], pedal: list[tuple[int, bool]]) -> np.ndarray:

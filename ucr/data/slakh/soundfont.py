@@ -77,9 +77,10 @@ def fix_soundfont(source: Path, target: Path) -> None:
     """
     try:
         data = source.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise UserError(
-            f"the SoundFont {source} does not exist: fix data.soundfont or train_soundfonts, or install it"
+            f"the SoundFont {source} does not exist or is no file: fix data.soundfont or train_soundfonts, "
+            "or install it"
         ) from None
     try:
         parts = _parts(data)

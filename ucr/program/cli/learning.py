@@ -52,7 +52,7 @@ def train(
     """
     import ucr
 
-    names = sources.split(",") if sources else None
+    names = [name.strip() for name in sources.split(",")] if sources else None
     print(ucr.train(songs, out, sources=names, minutes=minutes, start=start, seed=seed))
 
 

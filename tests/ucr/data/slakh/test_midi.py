@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 from collections import Counter
@@ -11,7 +12,7 @@ import mido
 import pretty_midi
 import pytest
 
-from tests.midi_bytes import DRUMS, NOTE, track
+from tests.midi_bytes import BASS, DRUMS, NOTE, track
 from tests.midi_bytes import midi as midi_bytes
 from ucr.data.slakh.midi import find_midi, read_midi, split_of
 from ucr.data.slakh.song import Song
@@ -173,6 +174,28 @@ def test_a_key_pressed_twice(tmp_path):
     assert [note[2:4] for note in notes(read(tmp_path, midi_bytes(ended)))] == [(0, 1), (0.5, 1)]
     stopped = track((0, [0x90, 60, 90]), (240, [0xB0, 123, 0]), (960, [0x80, 60, 0]))
     assert [note[2:4] for note in notes(read(tmp_path, midi_bytes(stopped)))] == [(0, 0.5)]
+
+
+@pytest.mark.parametrize("error", [-3, 3])
+def test_a_track_whose_length_is_wrong_costs_no_other(tmp_path, error):
+    data = bytearray(midi_bytes(track(*NOTE), track(*BASS)))
+    size = int.from_bytes(data[18:22])
+    data[18:22] = (size + error).to_bytes(4)
+    assert [note[0] for note in notes(read(tmp_path, bytes(data)))] == ["Piano", "Bass"]
+
+
+def test_a_number_longer_than_the_format_has_them(tmp_path):
+    """As Ardour writes some: 2^57 and the number that is meant."""
+    data = midi_bytes(track(NOTE[0], (2**57 + 480, NOTE[1][1])))
+    assert notes(read(tmp_path, data)) == [("Piano", 0, 0, 1, 60, 90)]
+
+
+def test_a_name_that_is_not_utf_8(tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mid"))
+    path.write_bytes(midi_bytes(track(*NOTE)))
+    assert split_of(path.name) in ("train", "validation", "test")
+    with pytest.raises(UserError, match="is not UTF-8: rename the file or its folder"):
+        read_midi(path)
 
 
 @pytest.mark.parametrize(
