@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from baselines import ucr_consensus
-from baselines._shared.decomposition import Pretrained
+from baselines._shared.decomposition import Shipped
 from baselines.ucr_consensus import weights
 from ucr.codecs.mel import MelCodec
 
@@ -57,7 +57,7 @@ def test_three_sources_come_in_the_order_of_the_learnt_estimates(monkeypatch):
     sources = np.float32([beat, tune, np.sin(2 * np.pi * 880 * time) * (time % 0.8 < 0.5)])
     mixture = sources.mean(axis=0)
     learnt = 0.6 * sources + 0.4 * mixture
-    monkeypatch.setattr(Pretrained, "separate_batch", lambda *_: learnt[None])
+    monkeypatch.setattr(Shipped, "separate_batch", lambda *_: learnt[None])
     monkeypatch.setattr(ucr_consensus, "decoded_labels", lambda *_: sources[[2, 0, 1]])
     method = ucr_consensus.Method()
     method.codec, method.percussive = MelCodec(RATE, 64, 0.5), True

@@ -180,6 +180,8 @@ def test_a_method_elsewhere_separates_a_song(project, tmp_path):
         "--method",
         path,
         "--no-mask",
+        "--task",
+        "drums+bass",
     ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -203,7 +203,10 @@ def test_a_stem_that_is_no_sound_costs_its_song(project, monkeypatch, capsys, va
         ({"data": {"name": "slakh2100", "path": "."}}, "holds no TrackNNNNN folder"),
         ({"data": {"name": "slakh2100", "path": None}}, "slakh2100 needs `path`"),
         ({"data": {"name": "midi", "path": "."}}, "holds no .mid file"),
-        ({"data": {"soundfont": "none.sf2"}}, "the SoundFont none.sf2 does not exist: fix data.soundfont"),
+        (
+            {"data": {"soundfont": "none.sf2"}},
+            "the SoundFont none.sf2 does not exist or is no file: fix data.soundfont",
+        ),
         ({"data": {"soundfont": "params.yaml"}}, "params.yaml is no SoundFont 2 file"),
         ({"data": {"seconds": "long"}}, "params.yaml: data.seconds: "),
         ({"data": {"tracks": {"train": 0, "validation": 1, "test": 1}}}, "params.yaml: data.tracks.train: "),
@@ -243,7 +246,7 @@ def damage_audio(track: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
-        (damage_audio, "S01.flac can't be read as audio"),
+        (damage_audio, "S01.flac holds no audio"),
         (lambda track: (track / "metadata.yaml").write_text("stems: ["), "metadata.yaml is not valid YAML"),
         (
             lambda track: (track / "metadata.yaml").write_text("stems: {S00: {}}"),
@@ -267,7 +270,7 @@ def test_the_command_itself_ends_without_a_traceback(project, make_track):
     ended = run("segments")
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
-    assert "S01.flac can't be read as audio" in ended.stderr.splitlines()[-1]
+    assert "S01.flac holds no audio" in ended.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("stage", [data, segments])

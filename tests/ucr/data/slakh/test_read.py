@@ -154,7 +154,7 @@ def test_a_truncated_file_is_named(tmp_path, make_track, share):
     track = make_track(tmp_path / "Track00001", {"S00": ("Drums", 0.1), "S01": ("Bass", 0.1)})
     path = track / "stems" / "S01.flac"
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(UserError, match=r"S01\.flac can't be read as audio"):
+    with pytest.raises(UserError, match=r"S01\.flac (can't be read as audio|holds \d\.\d of the 2\.0 s)"):
         read_sources(track, SOURCES, 24000)
 
 
