@@ -34,7 +34,7 @@ class MethodInfo:
     Attributes
     ----------
     kind
-        Of `baselines.base.Kind`.
+        Of `ucr.methods.contract.Kind`.
     assignment
         `best permutation` or `fixed order`.
     trained

@@ -53,7 +53,9 @@ def make(params: Params) -> list[Path]:
         ignore_index=True,
     )
     methods = {
-        name: MethodInfo(each["kind"], each["assignment"], _trained(params.methods[name]["needs"]))
+        name: MethodInfo(
+            each["kind"], each["assignment"], _trained(each["kind"], params.methods[name]["needs"])
+        )
         for name, each in provenance.items()
     }
     scores = tables_of_sets(rows, methods)
@@ -112,11 +114,11 @@ def _data(name: str, folder: Path) -> pd.DataFrame:
     return table
 
 
-def _trained(needs: str) -> str:
+def _trained(kind: str, needs: str) -> str:
     """When a method that needs this was trained, as `eval.tables.MethodInfo` says it."""
     if needs.startswith("models/"):
         return "run"
-    return "none" if needs in ("segments", "latents") else "long"
+    return "none" if needs in ("segments", "latents") and kind != "supervised" else "long"
 
 
 def _existing(path: Path, stage: str) -> Path:

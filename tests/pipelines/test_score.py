@@ -17,7 +17,7 @@ from pipelines.score import score
 from pipelines.tables import make
 from tests.helpers import PARAMS
 from ucr.foundation.errors import UserError
-from ucr.foundation.files import write_audio, write_json
+from ucr.foundation.files import read_json, write_audio, write_json
 from ucr.foundation.hashes import files_hash
 from ucr.foundation.params import Params, check_params
 from ucr.foundation.provenance import code_version
@@ -140,6 +140,19 @@ def test_the_tables_are_the_same_bytes_again(project, params):
     first = [path.read_bytes() for path in paths]
     score("hpss", params)
     assert [path.read_bytes() for path in make(params)] == first
+
+
+def test_a_supervised_method_that_no_stage_trains_was_trained_before(project, params):
+    write_json(
+        "estimates/hpss/method.json",
+        read_json("estimates/hpss/method.json")
+        | {"card": {"name": "hpss", "kind": "supervised", "labelled": False}},
+    )
+    for method in params.methods:
+        score(method, params)
+    make(params)
+    table = pd.read_csv("reports/tables/separation.csv")
+    assert dict(zip(table["method"], table["trained"], strict=True)) == {"irm": "none", "hpss": "long"}
 
 
 def test_provenance_says_where_the_scores_come_from(project, params):
