@@ -29,7 +29,7 @@ def peak_mb(folder, minutes):
         env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     stems = list((folder / "stems" / "song").glob("*.wav"))
-    assert [soundfile.info(str(stem)).frames for stem in stems] == [minutes * 60 * 44100] * 2
+    assert [soundfile.info(str(stem)).frames for stem in stems] == [minutes * 60 * 44100] * 3
     return json.loads(done.stdout)
 
 
