@@ -76,8 +76,8 @@ def weights(candidates: np.ndarray) -> np.ndarray:
 
     The magnitudes of every estimate are factorised into `SPECTRA` spectra and activations, from a start without chance
     (`ucr.signal.nmf.nndsvd`). The weight is the error's inverse to the power `SHARPNESS`, the error being the
-    Kullback-Leibler divergence of a separation's estimates, as a share of their magnitudes. How all this was chosen,
-    without true sources, is told in `docs/clips.md`.
+    Kullback-Leibler divergence of a separation's estimates, as a share of their magnitudes. `docs/clips.md` tells how
+    all this was chosen, and what of it was not chosen blindly.
 
     Parameters
     ----------
