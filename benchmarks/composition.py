@@ -3,12 +3,12 @@
     python -m benchmarks.composition [--seeds 0] [--settings 1/1+8/8 "1/1+8/8 independence=0.1" ...]
 
 Each setting is two latents, WIDTH/POOL+WIDTH/POOL: so many values, each the mean of so many frames. After it may stand
-further differences of `decomposition`, KEY=VALUE or KEY.KEY=VALUE, the values in YAML. What stands after a `>`, such as
-`> rounds=2`, are those of a self-training that follows: with the latents of `params.yaml`, which don't differ. A run
-trains on the mixtures of `segments/` as `benchmarks.ablation` does, without any grouping, and is measured on the
-validation split: by what needs no labels, and by SI-SDR and SI-SIR against the true sources, which choose nothing. Runs
-that the table has are not repeated. At the end: Spearman's rank correlation of each label-free figure with the mean
-SI-SDR over settings of latents alone, and the figure docs/composition.svg.
+further differences of `decomposition`, KEY=VALUE or KEY.KEY=VALUE, the values in YAML. After `> second` stand those of
+a second training, on what the first one's model makes of the mixtures: with the latents of `params.yaml`, which don't
+differ. A run trains on the mixtures of `segments/` as `benchmarks.ablation` does, without any grouping, and is
+measured on the validation split: by what needs no labels, and by SI-SDR and SI-SIR against the true sources, which
+choose nothing. Runs that the table has are not repeated. At the end: Spearman's rank correlation of each label-free
+figure with the mean SI-SDR over settings of latents alone, and the figure docs/composition.svg.
 
 Label-free figures, of the components' shares of the validation mixtures (the codec's masks, on band magnitudes), means
 over mixtures; all but the first two are new here:
@@ -53,7 +53,7 @@ SETTINGS = [
     *(f"1/1+{width}/8" for width in (1, 2, 4, 16, 32, 64)),
     *("2/1+8/8", "4/1+8/8", "2/1+16/8", "2/1+16/16"),
     *(f"1/1+8/8 independence={weight}" for weight in (0.1, 0.3, 1)),
-    "1/1+8/8 independence=1 > rounds=2",
+    "1/1+8/8 independence=1 > second",
 ]
 TOGETHER = 10  # mixtures
 COMMON = {
@@ -91,7 +91,9 @@ def changes(setting: str) -> dict:
     first = merge(COMMON | {"encoder": encoder}, _nested(further))
     if not afterwards:
         return {"decomposition": first}
-    return {"decomposition": {"first": first, "denoiser": COMMON["denoiser"], **_nested(afterwards.split())}}
+    return {
+        "decomposition": {"first": first, "denoiser": COMMON["denoiser"], **_nested(afterwards.split()[1:])}
+    }
 
 
 def _nested(assignments: list[str]) -> dict:

@@ -1,15 +1,16 @@
-"""One rule for the settings of every method that trains nothing -> benchmarks/tune.csv.
+"""One rule for the settings of every method -> benchmarks/tune.csv.
 
     python -m benchmarks.tune [METHOD...]
 
 Each method gets the settings of its paper, then one search: eight settings, the paper's among them, all in
-`benchmarks/tune.yaml`. Every one separates all segments of the validation split, with three seeds where the method has
-one. The highest mean SI-SDR over segments, sources and seeds is chosen, with the estimates in their best order. A
-setting that leaves an estimate silent has no score and is never chosen.
+`benchmarks/tune.yaml`. Every one separates all segments of the validation split, with three seeds where a blind method
+has one. The highest mean SI-SDR over segments, sources and seeds is chosen, with the estimates in their best order. A
+setting that leaves an estimate silent has no score and is never chosen. A supervised network's settings are differences
+from `supervised` in `params.yaml`; each is trained once, for half of the steps that it says.
 
-So blind methods are tuned on the true sources of the validation split: an advantage given to the rivals of unsupervised
-methods, whose settings true sources never choose. These have a row without a score, which says so. Settings that the
-table has are not measured again; docs/tuning.md says more.
+So blind and supervised methods are tuned on the true sources of the validation split: an advantage given to the rivals
+of unsupervised methods, whose settings true sources never choose. These have a row without a score, which says so.
+Settings that the table has are not measured again; docs/tuning.md says more.
 """
 
 from __future__ import annotations
@@ -19,24 +20,31 @@ import inspect
 import json
 from pathlib import Path
 from statistics import fmean, stdev
+from tempfile import TemporaryDirectory
 
 import pandas as pd
+import torch
 
+from baselines._shared.supervised import Supervised
 from benchmarks.projects import REMEDY
 from eval.quick import mean_si_scores
 from ucr.data.segments import SegmentStore
+from ucr.foundation.checkpoints import save_model
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_table, write_csv
-from ucr.foundation.params import Params, load_params
-from ucr.foundation.schema import read_yaml
+from ucr.foundation.params import Params, check_params, load_params
+from ucr.foundation.schema import merge, read_yaml
 from ucr.foundation.workers import in_workers
 from ucr.methods.contract import Baseline
 from ucr.methods.registry import NOT_OPTIONS, find, make_method
+from ucr.training.supervised import make_job
+from ucr.training.trainer import finish, train
 
 GRIDS = Path("benchmarks/tune.yaml")
 TABLE = Path("benchmarks/tune.csv")
 SEGMENTS = Path("segments")
 SEEDS = (0, 1, 2)
+SEARCH_SHARE = 0.5  # of the steps of a training
 PAPER, TRUE_SOURCES, LABEL_FREE = "paper", "true sources of the validation split", "label-free criterion"
 
 
@@ -46,9 +54,32 @@ def seeds_of(name: str) -> list[dict]:
     return [{"seed": seed} for seed in SEEDS] if seeded else [{}]
 
 
+def searched(name: str, settings: dict) -> Params:
+    """The parameters of a supervised network's training in the search."""
+    values = load_params().model_dump()
+    section = merge(values["supervised"][name], settings)
+    section["optim"]["steps"] = round(SEARCH_SHARE * section["optim"]["steps"])
+    return check_params(values | {"supervised": {name: section}}, GRIDS)
+
+
+def trained(name: str, method: type[Supervised], settings: dict) -> Baseline:
+    """A supervised network, trained on the run's segments with differences from its section of `params.yaml`."""
+    params = searched(name, settings)
+    training, validation = (SegmentStore(SEGMENTS, split) for split in ("train", "validation"))
+    job, config = make_job(name, method, params, training, validation)
+    train(job, torch.device("cpu"))
+    with TemporaryDirectory() as folder:
+        save_model(Path(folder), job.module, config, {})
+        instance = method(device="cpu")
+        instance.load(Path(folder), list(training.sources))
+    finish(job)
+    return instance
+
+
 def score(name: str, settings: dict) -> dict[str, float]:
     """Mean SI-SDR of every source over the validation split, in dB."""
-    method = make_method(name, settings)[1]
+    cls = find(name).method
+    method = trained(name, cls, settings) if issubclass(cls, Supervised) else make_method(name, settings)[1]
     assert isinstance(method, Baseline)
     return mean_si_scores(method.separate_batch, SegmentStore(SEGMENTS, "validation"))[0]["si_sdr"]
 

@@ -38,17 +38,17 @@ def test_disjoint_components_overlap_nowhere_and_the_smaller_has_its_share():
 @pytest.mark.parametrize("setting", composition.SETTINGS)
 def test_every_setting_makes_parameters(setting):
     params = check_params(merge(read_yaml(PARAMS), composition.changes(setting)))
-    first = params.decomposition.of_round(0)
+    first = params.decomposition.trainings[0]
     pairs = first.encoder.latents(2)
     assert "+".join(f"{width}/{pool}" for width, pool in pairs) == setting.split()[0]
     assert first.guided == 0
 
 
 def test_a_setting_says_what_differs_in_both_rounds():
-    setting = "1/1+8/8 independence=0.1 optim.steps=20 > rounds=2 optim.steps=30"
+    setting = "1/1+8/8 independence=0.1 optim.steps=20 > second optim.steps=30"
     params = check_params(merge(read_yaml(PARAMS), composition.changes(setting))).decomposition
-    first = params.of_round(0)
+    first = params.trainings[0]
     assert (first.guided, first.independence, first.optim.steps) == (0, 0.1, 20)
     assert first.encoder.latents(2) == [(1, 1), (8, 8)]
-    assert (params.of_round(1).guided, params.independence, params.optim.steps) == (1, 0, 30)
+    assert (params.trainings[1].guided, params.independence, params.optim.steps) == (1, 0, 30)
     assert len(set(params.encoder.latents(2))) == 1

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+from baselines._shared.supervised import Supervised
 from benchmarks import tune
 from tests.baselines.helpers import pretend_music
 from tests.helpers import PARAMS
 from ucr.data.segments import Segment
 from ucr.foundation.params import load_params
 from ucr.foundation.schema import read_yaml
-from ucr.methods.registry import make_method
+from ucr.methods.registry import find, make_method
 
 
 class Store(list):
-    sources, sample_rate = ("drums", "bass"), 24000
+    sources, sample_rate, fingerprint = ("drums", "bass"), 24000, "made here"
+
+    def crop(self, item, source, window):
+        return self[item].sources[source, window]
 
 
 @pytest.fixture
@@ -35,7 +41,11 @@ def test_every_method_has_eight_settings_that_it_takes():
         assert len(grid) == 8
         assert len({json.dumps(each) for each in grid}) == 8
         for settings in grid:
-            make_method(name, settings)
+            if issubclass(find(name).method, Supervised):
+                sizes = tune.searched(name, settings).supervised[name].network
+                find(name).method.make_network(2, 24000, **sizes)
+            else:
+                make_method(name, settings)
 
 
 def test_the_highest_mean_is_chosen_and_silence_never():
@@ -56,6 +66,29 @@ def test_a_random_start_counts_by_the_mean_of_three_seeds(segments):
     assert row["seeds"] == 3
     assert row["si_sdr"] == pytest.approx(np.mean([list(each.values()) for each in by_seed]), abs=1e-3)
     assert row["si_sdr_sd_of_seeds"] > 0
+
+
+def test_a_supervised_network_is_trained_with_the_setting_for_half_of_its_steps(
+    segments, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tune, "TABLE", tmp_path / "tune.csv")
+    monkeypatch.chdir(tmp_path)
+    values = read_yaml(PARAMS)
+    tiny = {"channels": 4, "depth": 2, "lstm_layers": 1, "resample": False}
+    optim = values["supervised"]["demucs"]["optim"] | {
+        "steps": 6,
+        "validate_every": 1,
+        "crop": 8000,
+        "batch": 2,
+    }
+    values["supervised"] = {"demucs": {"network": tiny, "optim": optim}}
+    Path("params.yaml").write_text(yaml.safe_dump(values))
+    steps = []
+    monkeypatch.setattr(tune, "train", lambda job, device: steps.append((job.steps, job.optim.lr)))
+    rows = tune.search("demucs", [{"optim": {"lr": 1e-3}}, {"optim": {"lr": 2e-3, "steps": 4}}])
+    assert steps == [(3, 1e-3), (2, 2e-3)]
+    assert [row["seeds"] for row in rows] == [1, 1]
+    assert all(np.isfinite(row["si_sdr"]) for row in rows)
 
 
 def test_unsupervised_methods_are_listed_and_not_scored(segments, tmp_path, monkeypatch):

@@ -71,7 +71,7 @@ def test_a_second_round_is_guided_by_the_first(project):
     tiny = {"channels": [16], "kernels": [3], "strides": [1], "attention": [False], "dropout": 0.0}
     optim = {"steps": 2, "batch": 2, "validate_every": 1}
     values = load_params(PARAMS).decomposition.model_dump()
-    changed = values | {"rounds": 2, "denoiser": tiny, "optim": values["optim"] | optim}
+    changed = values | {"first": {}, "denoiser": tiny, "optim": values["optim"] | optim}
     tracks = {"train": 3, "validation": 1, "test": 1}
     folder = project(data={"tracks": tracks, "seconds": TEN_SECONDS}, decomposition=changed)
     for stage in (data, segments, latents, train_decomposition):
@@ -101,7 +101,7 @@ def test_a_first_round_with_parameters_of_its_own_takes_the_grouping_s_place(pro
         "optim": {"steps": 3},
     }
     values = load_params(PARAMS).decomposition.model_dump()
-    changed = values | {"rounds": 2, "first": first, "denoiser": tiny, "optim": values["optim"] | optim}
+    changed = values | {"first": first, "denoiser": tiny, "optim": values["optim"] | optim}
     tracks = {"train": 3, "validation": 1, "test": 1}
     folder = project(data={"tracks": tracks, "seconds": TEN_SECONDS}, decomposition=changed)
     monkeypatch.setattr(decomposition, "group", None)  # would fail
@@ -117,12 +117,15 @@ def test_a_first_round_with_parameters_of_its_own_takes_the_grouping_s_place(pro
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"first": {"guided": 0.0}}, "first holds differences of the first of several rounds: set rounds"),
-        ({"rounds": 2, "first": {"guide": 0.0}}, "first.guide: "),
-        ({"rounds": 2, "first": {"optim": {"lr": "high"}}}, "first.optim.lr: "),
+        (
+            {"guided": 0.0, "first": {}},
+            "with first, a model's estimates guide the next: it needs guided above 0",
+        ),
+        ({"first": {"guide": 0.0}}, "first.guide: "),
+        ({"first": {"optim": {"lr": "high"}}}, "first.optim.lr: "),
     ],
 )
-def test_a_mistake_in_the_first_round_is_named(changes, says):
+def test_a_mistake_in_the_first_training_is_named(changes, says):
     with pytest.raises(UserError, match=says):
         check_params(merge(read_yaml(PARAMS), {"decomposition": changes}))
 

@@ -24,7 +24,7 @@ class EncoderParams(Section):
 
     channels: list[Size] = Field(min_length=1)
     kernel: Size
-    pool: Size | SizeList
+    pool: Size | SizeList = 1
     width: Size | SizeList | None = None
 
     def latents(self, n_components: int) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ucr.foundation.data_params import DataParams, SourceName, TestSetParams
 from ucr.foundation.executor import ExecutorParams
@@ -127,16 +127,13 @@ class CodecTrainingParams(Section):
 
 class GroupingParams(Section):
     """Where the spectra of sounds that are not percussive cluster: `within` each `song` or a whole `split`, by timbre
-    alone or, with `spectral_centroid` (`height` in older weights), by that too. A parameter of the study alone
-    (`benchmarks/ablation.yaml`): `cues`, which tell percussive sounds from others: median `filters`, `clusters` of
-    spectra or the mean of `both`.
+    alone or, with `spectral_centroid`, by that too. A parameter of the study alone (`benchmarks/ablation.yaml`):
+    `cues`, which tell percussive sounds from others: median `filters`, `clusters` of spectra or the mean of `both`.
     """
 
     cues: Literal["filters", "clusters", "both"] = "both"
     within: Literal["song", "split"] = "song"
-    spectral_centroid: bool = Field(
-        default=True, validation_alias=AliasChoices("spectral_centroid", "height")
-    )
+    spectral_centroid: bool = True
 
 
 class DecompositionParams(Section):
@@ -150,9 +147,9 @@ class DecompositionParams(Section):
     energies are also kept from rising and falling together, by `ucr.model.decomposition.dependence` in the loss, whose
     weight rises from 0 at the start to `independence` at the end (0, the paper's: not at all).
 
-    Of several `rounds` each trains anew, and from the second on what the last round's model makes of the mixtures,
-    refined as `ucr_adapted` does, takes the grouping's place. `first` holds the first round's differences from the
-    others: with `guided: 0` there, no grouping has a part in any.
+    With `first` there is self-training: a model is trained with these differences, and what it makes of the mixtures,
+    refined as `ucr_adapted` does, takes the grouping's place when this one trains. With `guided: 0` in `first`, no
+    grouping has a part in either.
 
     A parameter of the study alone (`benchmarks/ablation.yaml`): `normalise` by the `dataset`'s statistics.
     """
@@ -164,8 +161,7 @@ class DecompositionParams(Section):
     remix: float = Field(ge=0, le=1)
     equalise: float = Field(ge=0)
     independence: float = Field(default=0.0, ge=0)
-    rounds: int = Field(default=1, ge=1)
-    first: dict[str, Any] = Field(default={})
+    first: dict[str, Any] | None = None
     encoder: EncoderParams
     denoiser: UNetParams
     iadb: IadbParams
@@ -179,30 +175,27 @@ class DecompositionParams(Section):
             raise ValueError("guided groups magnitudes: it needs composition magnitude_sum")
         if self.independence and self.composition != "magnitude_sum":
             raise ValueError("independence is of magnitudes' energies: it needs composition magnitude_sum")
-        if self.rounds > 1 and not self.guided:
-            raise ValueError("a further one of rounds is guided by the last: it needs guided above 0")
+        if self.first is not None and not self.guided:
+            raise ValueError("with first, a model's estimates guide the next: it needs guided above 0")
         return self
 
     @model_validator(mode="after")
-    def _first_round_fits(self) -> DecompositionParams:
-        if self.first and self.rounds == 1:
-            raise ValueError(
-                "first holds differences of the first of several rounds: set rounds to 2 or more"
-            )
+    def _first_fits(self) -> DecompositionParams:
         try:
-            self.of_round(0)
+            _ = self.trainings
         except ValidationError as error:
             wrong = error.errors()[0]
             place = ".".join(map(str, ("first", *wrong["loc"])))
             raise ValueError(f"{place}: {wrong['msg'].removeprefix('Value error, ')}") from None
         return self
 
-    def of_round(self, iteration: int) -> DecompositionParams:
-        """The parameters of one of the rounds, counted from 0."""
-        if iteration or not self.first:
-            return self
-        alone = self.model_dump() | {"rounds": 1, "first": {}}
-        return DecompositionParams.model_validate(merge(alone, self.first))
+    @property
+    def trainings(self) -> list[DecompositionParams]:
+        """The parameters of each training, in their order."""
+        if self.first is None:
+            return [self]
+        alone = self.model_dump() | {"first": None}
+        return [DecompositionParams.model_validate(merge(alone, self.first)), self]
 
 
 class PriorParams(Section):

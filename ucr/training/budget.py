@@ -63,7 +63,7 @@ def learn(
 ) -> Learnt:
     """Train a model as its stage does (`ucr.training.decomposition`), in about so many seconds, pseudo-labels included.
 
-    One round, the first (`DecompositionParams.of_round`): no model's own estimates guide another's. Where there are
+    One training, the first (`DecompositionParams.trainings`): no model's own estimates guide another's. Where there are
     more mixtures than a third of the time can label, songs are left out at random. What is left
     of it is turned into a number of steps once, by a trial, so that a killed training goes on as it began.
 
@@ -87,7 +87,7 @@ def learn(
     device, plan = default_device(), work / "plan.json"
     began = time.monotonic()
     untrained = setting.build()
-    power, params = untrained.power, untrained.params.of_round(0)
+    power, params = untrained.power, untrained.params.trainings[0]
     labels: Labels | None = None
     if params.guided:
         allowed = 0.0 if plan.is_file() else seconds * LABELS_SHARE
@@ -96,7 +96,7 @@ def learn(
 
     def make(optim: dict) -> tuple[Job, Setting]:
         values = merge(params.model_dump(), {"optim": optim | {"batch": BATCH}})
-        changed = setting.model_copy(update={"params": values | {"rounds": 1}})
+        changed = setting.model_copy(update={"params": values | {"first": None}})
         torch.manual_seed(seed)
         model = changed.build()
         if start is not None:

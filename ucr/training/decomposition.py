@@ -152,9 +152,7 @@ def self_train(
     segments: SegmentStore,
     true_labels: np.ndarray | None = None,
 ) -> tuple[list[Job], list[dict], float]:
-    """Self-training: `rounds` trainings, each on what the last one's model made of the mixtures.
-
-    The first may have parameters of its own (`first`).
+    """Train a model or, with `first`, two: the second on what the first one made of the mixtures.
 
     Parameters
     ----------
@@ -181,9 +179,9 @@ def self_train(
     jobs: list[Job] = []
     history: list[dict] = []
     preparation = 0.0
-    for iteration in range(params.decomposition.rounds):
+    for iteration, values in enumerate(params.decomposition.trainings):
         torch.manual_seed(params.seed)
-        own = params.model_copy(update={"decomposition": params.decomposition.of_round(iteration)})
+        own = params.model_copy(update={"decomposition": values})
         own_setting = setting.model_copy(update={"params": own.decomposition.model_dump()})
         last, model = model, own_setting.build()
         began = time.monotonic()

@@ -2,7 +2,7 @@ import pytest
 
 from tests.helpers import PARAMS, ROOT
 from ucr.foundation.errors import UserError
-from ucr.foundation.params import GroupingParams, check_params, load_params
+from ucr.foundation.params import check_params, load_params
 from ucr.foundation.schema import merge, read_yaml
 
 
@@ -72,7 +72,3 @@ def test_what_is_no_mapping_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(UserError, match=r"params\.yaml"):
         load_params(path)
-
-
-def test_weights_from_before_the_spectral_centroid_had_its_name_are_read():
-    assert GroupingParams.model_validate({"within": "song", "height": False}).spectral_centroid is False

@@ -86,7 +86,7 @@ def test_a_training_from_weights_begins_with_them(tiny, songs, tmp_path):
 
 def test_weights_that_no_grouping_taught_go_on_without_one(tiny, songs, tmp_path):
     params = load_params(PARAMS)
-    values = params.decomposition.model_dump() | {"rounds": 2, "first": {"guided": 0.0}}
+    values = params.decomposition.model_dump() | {"first": {"guided": 0.0}}
     composed = params.model_copy(update={"decomposition": DecompositionParams.model_validate(values)})
     tiny_decomposition(tmp_path / "composed", composed)
     out = ucr.train(songs, tmp_path / "out", minutes=0.001, start=tmp_path / "composed")
