@@ -1,4 +1,4 @@
-"""The tables of the README and of docs/results.md, from the tables that the run wrote.
+"""The tables of the README, of docs/results.md and of docs/tuning.md, from those of the run and of benchmarks.
 
     python -m benchmarks.pages
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks import tune
 from benchmarks.seeds import spread
 from eval.tables import of_first_set
 from ucr.foundation.errors import UserError, command
@@ -19,11 +20,20 @@ from ucr.foundation.files import read_table, replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ROOT / "reports" / "tables"
-PAGES = {"README.md": ["headline"], "docs/results.md": ["separation", "cost"]}
+PAGES = {"README.md": ["headline"], "docs/results.md": ["separation", "cost"], "docs/tuning.md": ["tuning"]}
 HEADLINE = [
-    *("conv_tasnet_pretrained", "ucr_adapted", "conv_tasnet", "ucr", "bootstrap", "ucr_composed"),
-    *("grouping_adapted", "mixture"),
+    *(
+        "conv_tasnet_pretrained",
+        "ucr_consensus",
+        "ucr_adapted",
+        "conv_tasnet",
+        "bootstrap",
+        "ucr",
+        "ucr_composed",
+    ),
+    "grouping_adapted",
 ]
+PIECES = ROOT / "benchmarks" / "pieces.csv"  # scores of real recordings, by benchmarks.clips
 TRAINED = {
     "long": "Trained before the run, for longer, on more songs",
     "run": "Trained in the run, on its songs, for minutes",
@@ -48,9 +58,10 @@ def pages(folder: Path = ROOT, tables: Path = TABLES) -> dict[Path, str]:
         )
     order = _order(scores)
     found = {
-        "headline": _headline(scores, [name for name in order if name in HEADLINE]),
+        "headline": _headline(scores, [name for name in order if name in HEADLINE], read_table(PIECES)),
         "separation": _separation(scores, order, _over_seeds(tables.parent / "seeds.csv")),
         "cost": _cost(read_table(tables / "cost.csv").set_index("method"), order),
+        "tuning": _tuning(read_table(ROOT / tune.TABLE)),
     }
     return {
         folder / page: _filled(folder / page, {name: found[name] for name in PAGES[page]}) for page in PAGES
@@ -66,19 +77,30 @@ def _order(scores: pd.DataFrame) -> list[str]:
     return means.sort_values(["trained", "kind", "mean"], ascending=[True, True, False])["method"].tolist()
 
 
-def _headline(scores: pd.DataFrame, methods: list[str]) -> str:
+def _headline(scores: pd.DataFrame, methods: list[str], pieces: pd.DataFrame) -> str:
+    real = pieces.groupby("method")["si_sdr"].mean()
     cells = scores.set_index(["method", "source", "metric"]).sort_index()
     rows = [
         [
             f"`{name}`",
             cells.loc[name, "kind"].iloc[0],
             {"long": "longer", "run": "in the run", "none": ""}[cells.loc[name, "trained"].iloc[0]],
+            f"{real[name]:.1f}",
             *(f"{cells.loc[(name, source, 'si_sdr'), 'mean']:.1f}" for source in ("drums", "bass")),
             *(f"{cells.loc[(name, source, 'si_sir'), 'mean']:.1f}" for source in ("drums", "bass")),
         ]
         for name in methods
     ]
-    head = ["method", "kind", "trained", "SI-SDR drums", "SI-SDR bass", "SI-SIR drums", "SI-SIR bass"]
+    head = [
+        "method",
+        "kind",
+        "trained",
+        "real pieces",
+        "SI-SDR drums",
+        "SI-SDR bass",
+        "SI-SIR drums",
+        "SI-SIR bass",
+    ]
     return _markdown(head, rows)
 
 
@@ -166,6 +188,18 @@ def _cost(costs: pd.DataFrame, methods: list[str]) -> str:
         "peak memory, MB",
     ]
     return _markdown(head, rows)
+
+
+def _tuning(table: pd.DataFrame) -> str:
+    """The first and the chosen setting of every method that was searched."""
+    searched = table[table["from"] != "run"]
+    first = searched[searched["from"] == tune.PAPER].set_index("method")["si_sdr"]
+    chosen = searched[searched["chosen_by"] == tune.TRUE_SOURCES]
+    rows = [
+        [f"`{row.method}`", f"{first[row.method]:.2f}", f"{row.si_sdr:.2f}", f"`{row.settings}`"]
+        for row in chosen.itertuples()
+    ]
+    return _markdown(["method", "first setting", "chosen", "setting"], rows)
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:

@@ -16,8 +16,8 @@ from tests.baselines.helpers import pretend_music
 from tests.helpers import PARAMS
 from ucr.data.segments import Segment
 from ucr.foundation.params import load_params
-from ucr.foundation.schema import read_yaml
-from ucr.methods.registry import find, make_method
+from ucr.foundation.schema import merge, read_yaml
+from ucr.methods.registry import NOT_OPTIONS, find, make_method
 
 
 class Store(list):
@@ -46,6 +46,22 @@ def test_every_method_has_eight_settings_that_it_takes():
                 find(name).method.make_network(2, 24000, **sizes)
             else:
                 make_method(name, settings)
+
+
+def test_the_run_uses_the_chosen_settings():
+    params = load_params(tune.GRIDS.resolve().parents[1] / "params.yaml")
+    table = pd.read_csv(tune.TABLE)
+    for _, row in table[table.chosen_by == tune.TRUE_SOURCES].iterrows():
+        settings = json.loads(row.settings)
+        if row.method in params.supervised:
+            section = params.supervised[row.method].model_dump()
+            assert merge(section, settings) == section
+        else:
+            options = {
+                key: value for key, value in params.methods[row.method].items() if key not in NOT_OPTIONS
+            }
+            run, chosen = (make_method(row.method, each)[1] for each in (options, settings))
+            assert {key: vars(run)[key] for key in settings} == {key: vars(chosen)[key] for key in settings}
 
 
 def test_the_highest_mean_is_chosen_and_silence_never():
