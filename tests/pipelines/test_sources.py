@@ -15,6 +15,7 @@ import yaml
 
 from eval.tables import data_table
 from pipelines import data, segments, test_sets
+from tests.ucr.program.helpers import make_speech
 from ucr.data.held_out import HeldOut, held_out_stores
 from ucr.data.segments import SegmentStore
 from ucr.foundation.files import read_json
@@ -143,6 +144,28 @@ def test_a_name_that_is_not_utf_8_costs_its_song(project):
     ended = subprocess.run([sys.executable, "-m", "pipelines.segments"], capture_output=True, text=True)
     assert r"caf\xe9.wav' is not UTF-8: rename" in ended.stderr
     assert pd.read_csv("segments/skipped.csv")["reason"].tolist() == ["a file can't be read"]
+
+
+def test_silence_and_speech_in_songs_are_left_out_said_and_counted(project, capsys):
+    tests = {"song": {"name": "stempeg", "seconds": 6.0}}
+    folder = project(data={"name": "songs", "path": "mixes"}, segments={"seconds": 4.0}, tests=tests)
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    Path("params.yaml").write_text(yaml.safe_dump(values | {"supervised": {}}))
+    (folder / "mixes").mkdir()
+    for i in range(10):
+        soundfile.write(str(folder / f"mixes/{i}.wav"), noise(i, 4.5), RATE)
+    talk = np.concatenate([make_speech(8.0, RATE), np.zeros(4 * RATE), noise(11, 4.0)])
+    soundfile.write(str(folder / "mixes/radio.wav"), talk, RATE)
+    data.main()
+    capsys.readouterr()
+    segments.main()
+    said = [line for line in capsys.readouterr().err.splitlines() if "warning: " in line]
+    assert len(said) == 1
+    assert "radio.wav: left out: of 4 segments 1 too quiet, 2 speech" in said[0]
+    assert pd.read_csv("segments/notes.csv")["reason"].tolist() == ["silence or speech in it"]
+    skipped = pd.read_csv("segments/skipped.csv")["reason"].value_counts().to_dict()
+    assert skipped == {"it is speech": 2, "the mixture's RMS is too low": 1}
+    assert len(pd.read_csv("segments/index.csv")) == 11
 
 
 def test_songs_are_for_training_and_a_further_set_is_tested_on(band, project):

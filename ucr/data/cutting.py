@@ -19,11 +19,14 @@ from tqdm import tqdm
 from ucr.data.segments import create_lmdb, decoded, encoded, open_lmdb, place_of, put
 from ucr.data.slakh.read import identities, read_sources
 from ucr.data.slakh.song import SPLITS
+from ucr.data.speech import is_speech, unused
 from ucr.data.tracks import Note, Reader, Skip, Track
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import replacing, write_json
 from ucr.foundation.hashes import bytes_hash
 from ucr.foundation.workers import in_workers
+
+SPEECH = "it is speech"
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,10 @@ def cut_track(
     min_rms: float,
     read: Reader = read_sources,
 ) -> Cut:
-    """Cut a track into segments of `n_samples`, keeping those in which every source's RMS is at least `min_rms`."""
+    """Cut a track into segments of `n_samples`, keeping those in which every source's RMS is at least `min_rms`.
+
+    Of a song without stems that is the mixture's, and segments of speech are left out too.
+    """
     where = {"split": track.split, "track": track.name}
     try:
         audio, notes = read(track.folder, sources, sample_rate)
@@ -67,19 +73,20 @@ def cut_track(
         detail = f"{audio.shape[1] / sample_rate:.2f} s"
         skipped = [{**where, "segment": "", "reason": "shorter than a segment", "detail": detail}]
         return Cut({}, [], skipped, notes)
-    cut = Cut({}, [], [], notes)
+    cut, mixed = Cut({}, [], [], notes), len(audio) != len(sources)
     for i in range(n_segments):
         name, value = f"{track.name}_{i}", encoded(audio[:, i * n_samples : (i + 1) * n_samples])
         exact = decoded(value, len(audio)).astype(np.float64)
-        names = sources if len(audio) == len(sources) else ["mixture"]
+        names = ["mixture"] if mixed else sources
         rms = dict(zip(names, np.sqrt((exact**2).mean(axis=1)).tolist(), strict=True))
         quiet = [name for name in names if rms[name] < min_rms]
         if quiet:
-            whose = "the mixture's" if names == ["mixture"] else "a source's"
+            reason = "the mixture's RMS is too low" if mixed else "a source's RMS is too low"
             detail = ", ".join(f"{name} {rms[name]:.4f}" for name in quiet)
-            cut.skipped.append(
-                {**where, "segment": name, "reason": f"{whose} RMS is too low", "detail": detail}
-            )
+            cut.skipped.append({**where, "segment": name, "reason": reason, "detail": detail})
+            continue
+        if mixed and is_speech(exact[0], sample_rate):
+            cut.skipped.append({**where, "segment": name, "reason": SPEECH, "detail": ""})
             continue
         cut.audio[name] = value
         cut.index.append(
@@ -92,6 +99,10 @@ def cut_track(
                 "digest": bytes_hash([value]),
             }
         )
+    if mixed and (left := len(cut.skipped)):
+        speech = sum(row["reason"] == SPEECH for row in cut.skipped)
+        sentence = f"{track.folder}: left out: {unused(n_segments, left - speech, speech)}"
+        cut.notes.append(Note("silence or speech in it", sentence))
     return cut
 
 

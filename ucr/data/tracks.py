@@ -47,7 +47,7 @@ Reader = Callable[[Path, list[str], int], tuple[np.ndarray, list[Note]]]
 
 def check_length(path: Path) -> None:
     """Raise `Skip` if an audio file is longer than an hour."""
-    opened = open_audio(path)
+    opened = open_audio(path, counted=False)
     with opened.file as file:
         seconds = opened.n_samples / file.samplerate
     if seconds > LONGEST:

@@ -74,8 +74,11 @@ class Opened:
         return self.n_samples < self.announced - PADDING * self.file.samplerate
 
 
-def open_audio(path: str | Path, stream: int = 0) -> Opened:
+def open_audio(path: str | Path, stream: int = 0, counted: bool = True) -> Opened:
     """Open an audio file, or one of the audio streams of a file that has several.
+
+    The samples of an MP3, whose header may say more than there are, are counted by decoding it; or else its header is
+    taken at its word.
 
     Raises
     ------
@@ -98,7 +101,7 @@ def open_audio(path: str | Path, stream: int = 0) -> Opened:
     opened: Opened | None
     frames = file.frames if file is not None and file.frames < UNKNOWN else 0
     if file is not None and frames and _read_whole(path, file):
-        found = frames if file.format != "MP3" else _counted(path)  # whose header is taken at its word
+        found = _counted(path) if counted and file.format == "MP3" else frames
         announced = _announced(file) if file.format != "OGG" or _ends(path) else math.inf
         opened = Opened(file, found, announced)
     else:

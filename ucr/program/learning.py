@@ -39,8 +39,8 @@ def train(
 ) -> Path:
     """Train the decomposition model on songs, which need no stems: unsupervised, as the benchmark trains `ucr`.
 
-    The songs are read once, as a stream. What is silent or can't be read is left out, and told. A call that was killed
-    is continued by the same call; one that is done is not done again.
+    The songs are read once, as a stream. What is silent or speech or can't be read is left out, and told. A call
+    that was killed is continued by the same call; one that is done is not done again.
 
     Parameters
     ----------
@@ -153,10 +153,10 @@ def _tell(census: dict, given: int) -> None:
     """Say what is learnt from, and what is left out and why."""
     for each in census["left_out"]:
         print(f"left out: {each['song']}: {each['why']}", file=sys.stderr)
-    silent = f", {census['silent_segments']} silent segments left out" if census["silent_segments"] else ""
     print(
         f"learning from {census['songs']} of {given} songs: {60 * census['hours']:.1f} minutes, "
-        f"{census['segments']} segments{silent}",
+        f"{census['segments']} segments; left out: {census['silent_segments']} too quiet, "
+        f"{census['speech_segments']} speech",
         file=sys.stderr,
     )
 

@@ -123,7 +123,7 @@ def unpack(song: str | Path, out: str | Path) -> dict[str, Path]:
         If the file can't be read or holds no stems.
     """
     path = Path(song)
-    open_audio(path).file.close()
+    open_audio(path, counted=False).file.close()
     streams = own_stems(path)
     if not streams:
         raise UserError(f"{path} holds no stems of its own: name a stem file, such as song.stem.mp4")

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ucr.codecs import Codec
 from ucr.data.segments import create_lmdb, put
+from ucr.data.speech import is_speech, unused
 from ucr.data.tracks import files_below
 from ucr.foundation.audio import ENDINGS
 from ucr.foundation.checkpoints import default_device
@@ -58,7 +59,7 @@ def songs_hash(paths: list[Path]) -> str:
 def read_songs(
     paths: list[Path], folder: Path, codec: Codec, config: dict, sources: list[str], least: int, remedy: str
 ) -> tuple[LatentStore, dict]:
-    """Put all segments of songs that are not silent through the codec, each at one level; once, then from `folder`.
+    """Put songs without silence and speech through the codec, each segment at one level; once, then from `folder`.
 
     Parameters
     ----------
@@ -82,8 +83,8 @@ def read_songs(
     store
         Of all segments, as a split `train`.
     census
-        How many `songs`, `hours` and `segments` were kept, `silent_segments` left out, and of each song in
-        `left_out`, wholly or from some place on, its path and why.
+        How many `songs`, `hours` and `segments` were kept, how many `silent_segments` and `speech_segments` left out,
+        and of each song in `left_out`, wholly or in part, its path and why.
 
     Raises
     ------
@@ -100,7 +101,7 @@ def read_songs(
 def _write(
     paths: list[Path], folder: Path, codec: Codec, config: dict, sources: list[str], least: int, remedy: str
 ) -> None:
-    kept = silent = songs = 0
+    kept = silent = speech = songs = 0
     seconds, left_out = 0.0, []
     try:
         with create_lmdb(folder / "train.lmdb") as environment:
@@ -110,16 +111,15 @@ def _write(
                     _read(path, f"song{number:05d}", environment, codec, found)
                 except UserError as error:
                     found.trouble = str(error)
-                if found.trouble:
-                    left_out.append({"song": str(path), "why": found.trouble})
+                left_out += [{"song": str(path), "why": why} for why in (found.unused, found.trouble) if why]
                 songs += found.kept > 0
-                kept, silent, seconds = kept + found.kept, silent + found.silent, seconds + found.seconds
+                kept, seconds = kept + found.kept, seconds + found.seconds
+                silent, speech = silent + found.silent, speech + found.speech
     except lmdb.Error as error:
         raise UserError(f"{folder.parent} can't be written ({error}): free space on its disk") from None
     needed = least * WINDOW
     if kept < least or seconds < needed:
-        reasons = [f"{silent} segments are silent"] if silent else []
-        reasons += [f"left out: {each['song']} ({each['why']})" for each in left_out[:1]]
+        reasons = [f"left out: {each['song']} ({each['why']})" for each in left_out[:1]]
         reasons += [f"and {len(left_out) - 1} more"] if len(left_out) > 1 else []
         why = f" ({', '.join(reasons)})" if reasons else ""
         raise UserError(
@@ -132,6 +132,7 @@ def _write(
         "hours": round(seconds / 3600, 4),
         "segments": kept,
         "silent_segments": silent,
+        "speech_segments": speech,
         "left_out": left_out,
     }
     write_json(folder / CENSUS, census)
@@ -139,12 +140,18 @@ def _write(
 
 @dataclass
 class _Found:
-    """What a song gave so far: segments kept and silent ones, seconds kept, and why it is not read further."""
+    """What a song gave so far: segments kept, silent and of speech, seconds kept, and why it is not read further."""
 
     kept: int = 0
     silent: int = 0
+    speech: int = 0
     seconds: float = 0.0
     trouble: str = ""
+
+    @property
+    def unused(self) -> str:
+        """The sentence on silence and speech in it."""
+        return unused(self.kept + self.silent + self.speech, self.silent, self.speech)
 
 
 @torch.no_grad()
@@ -164,7 +171,7 @@ def _read(path: Path, name: str, environment: lmdb.Environment, codec: Codec, fo
         found.seconds += sum(step for _, step in held.values()) / rate
         held.clear()
 
-    with AudioReader(path, allow_truncated=True) as song:
+    with AudioReader(path, allow_truncated=True, counted=False) as song:
         for index, (step, window) in enumerate(windows(song.mono(rate), n_samples, n_samples)):
             mixture = (window - offsets(window))[0]
             if len(mixture) < n_samples:
@@ -172,6 +179,9 @@ def _read(path: Path, name: str, environment: lmdb.Environment, codec: Codec, fo
             level = float(np.sqrt(np.square(mixture, dtype=np.float64).mean()))
             if level < SILENCE:
                 found.silent += 1
+                continue
+            if is_speech(mixture, rate):
+                found.speech += 1
                 continue
             held[f"{name}_{index}"] = mixture * np.float32(LEVEL / level), step or n_samples
             if len(held) == BATCH[device.type]:

@@ -40,11 +40,13 @@ class AudioReader:
         its mixture.
     allow_truncated
         Read what there is of a file that ends earlier than it announces, with a warning on stderr.
+    counted
+        Whether an MP3 is decoded once before, so that what it holds is known.
 
     Attributes
     ----------
     sample_rate, channels, n_samples
-        Of what the file holds.
+        Of what the file holds; of an MP3 that was not counted, `n_samples` is what it announces.
 
     Raises
     ------
@@ -52,10 +54,11 @@ class AudioReader:
         If the file is missing, empty, not audio or cut short; later, by `read`, if it is damaged or holds NaN.
     """
 
-    def __init__(self, path: str | Path, allow_truncated: bool = False) -> None:
+    def __init__(self, path: str | Path, allow_truncated: bool = False, counted: bool = True) -> None:
         self.path = Path(path)
-        self._opened = opened = open_audio(self.path)
+        self._opened = opened = open_audio(self.path, counted=counted)
         self._file = opened.file
+        self._uncounted = not counted and self._file.format == "MP3"
         self._n_read = 0
         self.sample_rate: int = self._file.samplerate
         self.channels: int = self._file.channels
@@ -74,19 +77,26 @@ class AudioReader:
 
     def read(self, n_samples: int) -> np.ndarray:
         """The next float32[channels, at most n_samples]; none at the end."""
-        if self._warning:
-            print(f"warning: {self._warning}", file=sys.stderr)
-            self._warning = ""
+        self._warn()
         try:
             audio = self._file.read(n_samples, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, RuntimeError) as error:
             raise damaged(self.path, error) from None
         self._n_read += len(audio)
         if len(audio) < n_samples:
+            if self._uncounted:
+                self._uncounted, self._opened.n_samples = False, self._n_read
+                self._warning = cut_short(self.path, self._opened) if self._opened.cut else ""
+                self._warn()
             check_read(self.path, self._opened, self._n_read)
         if not np.isfinite(audio).all():
             raise UserError(f"{self.path} holds samples that are not finite numbers: replace it")
         return audio.T
+
+    def _warn(self) -> None:
+        if self._warning:
+            print(f"warning: {self._warning}", file=sys.stderr)
+            self._warning = ""
 
     def heard(self, audio: np.ndarray) -> np.ndarray:
         """What a method hears of float32[channels, n_samples]: one channel, float32[n_samples]."""

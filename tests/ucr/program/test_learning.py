@@ -1,6 +1,7 @@
 """`ucr train` and `ucr separate --adapt` as a user calls them."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,9 +15,10 @@ import torch
 import ucr
 from tests.baselines.helpers import tiny_bootstrap, tiny_decomposition
 from tests.helpers import PARAMS, ROOT, kill_when
-from tests.ucr.program.helpers import make_song
+from tests.ucr.program.helpers import make_song, make_speech
 from tests.ucr.program.test_program import read, run
 from ucr.codecs.mel import MelCodec
+from ucr.foundation import audio
 from ucr.foundation.params import DecompositionParams, load_params
 from ucr.model.decomposition import load_decomposition
 from ucr.program import learning, shipped
@@ -55,7 +57,10 @@ def test_weights_learnt_from_songs_separate_a_song(tiny, songs, tmp_path, capsys
     assert run("train", songs, "-o", out, *QUICK) == 0
     captured = capsys.readouterr()
     assert captured.out == f"{out}\n"
-    assert "learning from 3 of 3 songs: 1.1 minutes, 9 segments\n" in captured.err
+    assert (
+        "learning from 3 of 3 songs: 1.1 minutes, 9 segments; left out: 0 too quiet, 0 speech\n"
+        in captured.err
+    )
     assert "remix consistency" in captured.err
     assert {path.name for path in out.iterdir()} == {"model.safetensors", "card.json", "training.csv"}
     card = ucr.info(out)
@@ -122,24 +127,57 @@ def test_what_is_no_music_is_left_out_and_told(tiny, songs, tmp_path, capsys):
     whole = soundfile.read(str(make_song(songs / "half.wav", 14.0, 24000, 1)))[0]
     whole[: 24000 * 7] = 0
     soundfile.write(str(songs / "half.wav"), whole, 24000)
+    soundfile.write(str(songs / "radio.wav"), np.concatenate([make_speech(14.0, 24000), whole]), 24000)
     assert run("train", songs, "-o", tmp_path / "weights", *QUICK) == 0
     err = capsys.readouterr().err.replace(f"{songs}/", "")
     assert "left out: broken.ogg: broken.ogg can't be read as audio" in err
     assert "left out: short.wav: it has 3.0 s, less than a segment of 7 s" in err
-    assert "learning from 4 of 7 songs: 1.2 minutes, 10 segments, 4 silent segments left out" in err
+    assert "left out: silent.wav: of 3 segments 3 too quiet" in err
+    assert "left out: half.wav: of 2 segments 1 too quiet" in err
+    assert "left out: radio.wav: of 4 segments 1 too quiet, 2 speech" in err
+    assert "learning from 5 of 8 songs: 1.3 minutes, 11 segments; left out: 5 too quiet, 2 speech" in err
     data = ucr.info(tmp_path / "weights")["data"]
-    assert data["silent_segments"] == 4
-    assert {each["song"] for each in data["left_out"]} == {
-        str(songs / "broken.ogg"),
-        str(songs / "short.wav"),
-    }
+    assert (data["silent_segments"], data["speech_segments"]) == (5, 2)
+    odd = ("broken.ogg", "short.wav", "silent.wav", "half.wav", "radio.wav")
+    assert {each["song"] for each in data["left_out"]} == {str(songs / name) for name in odd}
+
+
+def test_an_mp3_is_decoded_once(tmp_path, monkeypatch):
+    song = make_song(tmp_path / "song.mp3", 21.0)
+    samples = 0
+    read = audio.Forward.read
+
+    def counting(self, *arguments, **how):
+        nonlocal samples
+        found = read(self, *arguments, **how)
+        samples += len(found)
+        return found
+
+    monkeypatch.setattr(audio.Forward, "read", counting)
+    codec = MelCodec(24000, 16, 0.5)
+    read_songs([song], tmp_path / "latents", codec, {"name": "mel"}, ["drums", "bass"], 3, "")
+    assert samples == pytest.approx(21 * 44100, rel=0.01)
+
+
+def test_a_cut_mp3_is_told_and_learnt_from(tmp_path, capsys):
+    song = make_song(tmp_path / "song.mp3", 28.0)
+    song.write_bytes(song.read_bytes()[: song.stat().st_size * 3 // 4])
+    codec = MelCodec(24000, 16, 0.5)
+    _, census = read_songs([song], tmp_path / "latents", codec, {"name": "mel"}, ["drums", "bass"], 2, "")
+    assert census["hours"] * 3600 == pytest.approx(21, abs=0.5)
+    assert re.search(
+        r"warning: .*song.mp3 holds 2[01]\.\d of the 28.0 s that it announces", capsys.readouterr().err
+    )
 
 
 def test_a_constant_offset_is_no_music(tiny, songs, tmp_path, capsys):
     soundfile.write(str(songs / "offset.wav"), np.full(24000 * 15, 0.1), 24000)
     options = ["--sources", "drums, bass"]
     assert run("train", songs, "-o", tmp_path / "weights", *QUICK, *options) == 0
-    assert "learning from 3 of 4 songs: 1.1 minutes, 9 segments, 3 silent" in capsys.readouterr().err
+    assert (
+        "learning from 3 of 4 songs: 1.1 minutes, 9 segments; left out: 3 too quiet"
+        in capsys.readouterr().err
+    )
     assert ucr.info(tmp_path / "weights")["task"] == "drums+bass"
 
 
@@ -171,7 +209,7 @@ def other_weights(folder):
     ("change", "options", "words"),
     [
         (few, [], "there are 21 s of music to learn from, and at least 56 s are needed: add songs"),
-        (silent, [], "there are 0 s of music to learn from, and at least 56 s are needed (3 segments are silent)"),
+        (silent, [], "needed (left out: songs/a.wav (of 3 segments 3 too quiet)): add songs"),
         (empty, [], "songs holds no audio file"),
         (lambda folder: shutil.rmtree(folder / "songs"), [], "songs does not exist or is no file"),
         (taken, [], "out exists and is no folder of a training on songs"),

@@ -46,9 +46,9 @@ def train(
     ucr train my_songs -o my_weights --start drums+bass --minutes 5
     ucr train *.mp3 -o my_weights --sources drums,bass,other
 
-    Every song is read once, as a stream; ten hours take 1.5 GB of memory. Songs that can't be read and what is
-    silent are left out, and counted. Run the same command again after an interruption: it goes on. What it printed,
-    and how the weights came about, is on their card: ucr info my_weights
+    Every song is read once, as a stream; ten hours take 1.5 GB of memory. Songs that can't be read, silence and
+    speech without music are left out, and counted. Run the same command again after an interruption: it goes on.
+    What it printed, and how the weights came about, is on their card: ucr info my_weights
     """
     import ucr
 
