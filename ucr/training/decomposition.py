@@ -22,7 +22,7 @@ from ucr.training.labels import Labels
 from ucr.training.latents import LatentStore, open_latents
 from ucr.training.remixes import crops, draw_places, labelled_crops, remix_consistency
 from ucr.training.results import fit_threads, model_card, save_training
-from ucr.training.trainer import Job, finish, is_first, train
+from ucr.training.trainer import Job, train
 
 VALIDATION_CROPS = 64
 REMIXED_TOGETHER = 8  # of these, whatever the batch, so that trainings compare
@@ -211,6 +211,4 @@ def train_model(params: Params, out: Path) -> None:
     *earlier, job = jobs
     what = "decomposition model: encoders and shared denoiser"
     card = model_card(params, job, history, default_device(), what) | {"preparation_seconds": preparation}
-    save_training(out, job, setting.to_config(), card, history)
-    for each in earlier if is_first() else []:
-        finish(each)
+    save_training(out, job, setting.to_config(), card, history, earlier)
