@@ -27,7 +27,8 @@ two are new here:
 - `kurtosis`: of the first component's loudness over time.
 - `likeness`: cosine of the components' mean spectra.
 - `smaller`: the smallest component's share of the energy.
-- `consensus`: how much the masks agree with those of the other settings of the same seed, 1 being the same.
+- `consensus`, of the default task: how much the masks agree with those of the other settings of the same seed, 1 being
+  the same.
 """
 
 from __future__ import annotations
@@ -176,8 +177,11 @@ def study(task: str | None, codec: str) -> dict:
     shared: dict = {"sources": task.split("+")} if task else {}
     if codec == "mel":
         return shared
-    neural = {"composition": "mean", "normalise": "dataset"}
-    return shared | {"codec": {"name": codec, "needs": f"ucr/weights/{codec}"}, "decomposition": neural}
+    return shared | {
+        "codec": {"name": codec, "needs": f"ucr/weights/{codec}"},
+        "decomposition": {"composition": "mean", "normalise": "dataset"},
+        "unsupervised": {},  # whose pseudo-labels are magnitudes
+    }
 
 
 def add_runs(
@@ -190,31 +194,32 @@ def add_runs(
     audio = torch.from_numpy(np.stack([segment.mixture for segment in store]))
     mel = MelCodec(store.sample_rate, params.codec.bands, params.codec.power)
     magnitudes = mel.encode(audio) ** (1 / mel.power)
-    table = read_table(TABLE, remedy=REMEDY) if TABLE.is_file() else pd.DataFrame(columns=["run"])
     prefix = " ".join(["composition", *([task] if task else []), *([codec] if codec != "mel" else [])])
 
+    def known() -> pd.DataFrame:
+        return read_table(TABLE, remedy=REMEDY) if TABLE.is_file() else pd.DataFrame(columns=["run"])
+
     def add(row: dict) -> None:
-        nonlocal table
-        table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
-        write_csv(TABLE, table.round(4))
+        write_csv(TABLE, pd.concat([known(), pd.DataFrame([row])], ignore_index=True).round(4))
 
     for seed in seeds:
         for setting in settings:
             name = f"{prefix} {setting.replace('/', ':')}"
-            if f"{name}-{seed}" not in set(table["run"]):
+            if f"{name}-{seed}" not in set(known()["run"]):
                 row = run(name, merge(shared, changes(setting)), seed)
                 shares = masks(RUNS / f"ablation-{row['run']}", audio, mel)
                 add(row | {"setting": setting, "codec": codec} | label_free(shares, magnitudes))
     for name in methods:
-        if f"{prefix} {name}" not in set(table["run"]):
+        if f"{prefix} {name}" not in set(known()["run"]):
             _, method = load_method(name, params)
             means, _ = mean_si_scores(method.separate_batch, store)
             scores = {
                 f"{metric}_{source}": means[metric][source] for metric in METRICS for source in means[metric]
             }
             add({"run": f"{prefix} {name}", "task": params.task, "setting": name, "codec": codec} | scores)
+    table = known()
     own = (table["task"] == params.task) & (table["codec"] == codec)
-    for _, rows in table[own].groupby("seed"):
+    for _, rows in table[own].groupby("seed") if not shared else []:
         folders = {i: RUNS / f"ablation-{name}" for i, name in rows["run"].items()}
         if len(folders) > 1 and all(folder.is_dir() for folder in folders.values()):
             found = consensus([masks(folder, audio, mel) for folder in folders.values()], magnitudes)

@@ -208,7 +208,7 @@ def train_model(params: Params, out: Path) -> None:
     setting = make_setting(params, training.meta)
     segments = SegmentStore("segments", "train")
     jobs, history, preparation = self_train(params, setting, training, validation, codec, segments)
-    *earlier, job = jobs
+    job, first = jobs[-1], jobs[0] if len(jobs) > 1 else None
     what = "decomposition model: encoders and shared denoiser"
     card = model_card(params, job, history, default_device(), what) | {"preparation_seconds": preparation}
-    save_training(out, job, setting.to_config(), card, history, earlier)
+    save_training(out, job, setting.to_config(), card, history, first)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -59,11 +58,11 @@ def training_card(job: Job, history: list[dict], device: torch.device, what: str
 
 
 def save_training(
-    folder: Path, job: Job, config: dict, card: dict, history: list[dict], earlier: Sequence[Job] = ()
+    folder: Path, job: Job, config: dict, card: dict, history: list[dict], first: Job | None = None
 ) -> None:
     """Write weights, card and training curve as one folder, then drop the resume state; the first process does.
 
-    `earlier` are the rounds before `job`; the weights of the first one are kept in the folder's `FIRST_ROUND`.
+    `first` is the training whose model guided `job`, if any did: its weights are kept in the folder's `FIRST_ROUND`.
     """
     if not is_first():
         return
@@ -71,9 +70,10 @@ def save_training(
         temporary.mkdir()
         save_model(temporary, job.module, config, card)
         write_csv(temporary / "training.csv", pd.DataFrame(history))
-        for first in earlier[:1]:
+        if first:
             (temporary / FIRST_ROUND).mkdir()
             about = {"what": "the first round of the training above", "identity": first.identity}
             save_model(temporary / FIRST_ROUND, first.module, first.identity["setting"], about)
-    for each in (*earlier, job):
-        finish(each)
+    for each in (first, job):
+        if each:
+            finish(each)
