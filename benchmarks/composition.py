@@ -1,33 +1,42 @@
 """Where sources emerge from composition alone: rates and widths of the components' latents -> reports/composition.csv.
 
     python -m benchmarks.composition [--seeds 0] [--settings 1/1+8/8 "1/1+8/8 independence=0.1" ...]
+    python -m benchmarks.composition --task bass+piano --settings ... [--methods grouping_adapted nmf ...]
+    python -m benchmarks.composition --codec encodec_mini --settings ...
 
-Each setting is two latents, WIDTH/POOL+WIDTH/POOL: so many values, each the mean of so many frames. After it may stand
-further differences of `decomposition`, KEY=VALUE or KEY.KEY=VALUE, the values in YAML. After `> second` stand those of
-a second training, on what the first one's model makes of the mixtures: with the latents of `params.yaml`, which don't
-differ. A run trains on the mixtures of `segments/` as `benchmarks.ablation` does, without any grouping, and is
-measured on the validation split: by what needs no labels, and by SI-SDR and SI-SIR against the true sources, which
-choose nothing. Runs that the table has are not repeated. At the end: Spearman's rank correlation of each label-free
-figure with the mean SI-SDR over settings of latents alone, and the figure docs/composition.svg.
+Each setting is a latent for each component, WIDTH/POOL+WIDTH/POOL: so many values, each the mean of so many frames.
+After it may stand further differences of `decomposition`, KEY=VALUE or KEY.KEY=VALUE, the values in YAML. After
+`> second` stand those of a second training, on what the first one's model makes of the mixtures: with the latents of
+`params.yaml`, which don't differ. A run trains on the mixtures of `segments/` as `benchmarks.ablation` does, or on
+those of another task, without any grouping, and is measured on the validation split: by what needs no labels, and by
+SI-SDR and SI-SIR against the true sources, which choose nothing. Runs that the table has are not repeated. `--methods`
+adds scores of blind methods on the same split. In a neural codec the paper's mean composes. At the end: the label-free
+figures of all settings of the task and codec, which settings they choose, and only then the scores; of the default task
+also Spearman's rank correlation of each figure with the mean SI-SDR over settings of latents alone, and the figure
+docs/composition.svg.
 
-Label-free figures, of the components' shares of the validation mixtures (the codec's masks, on band magnitudes), means
-over mixtures; all but the first two are new here:
+Label-free figures, of the components' shares of the validation mixtures (the mel codec's masks, on band magnitudes; of
+a neural codec's components once they are decoded), means over mixtures and over pairs of components; all but the first
+two are new here:
 
 - `validation_loss`, `remix_consistency_db`: the training's own.
-- `correlation`: of the two components' time courses, band by band: the mean magnitude of Pearson's coefficient over all
+- `correlation`: of two components' time courses, band by band: the mean magnitude of Pearson's coefficient over all
   pairs of a band of one and a band of the other, weighted by their energies.
 - `envelope_correlation`: the same of their loudness over all bands.
 - `overlap`: entropy of the masks in bits, weighted by the mixture's energy.
 - `kurtosis`: of the first component's loudness over time.
 - `likeness`: cosine of the components' mean spectra.
-- `smaller`: the smaller component's share of the energy.
-- `consensus`: how much the masks agree with those of the other settings of the same seed, 1 being the same.
+- `smaller`: the smallest component's share of the energy.
+- `consensus`, of the default task: how much the masks agree with those of the other settings of the same seed, 1 being
+  the same.
 """
 
 from __future__ import annotations
 
 import argparse
+from itertools import combinations, permutations
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pandas as pd
@@ -35,13 +44,16 @@ import torch
 import yaml
 from torch import Tensor
 
-from benchmarks.ablation import SEGMENTS, latents, run
+from benchmarks.ablation import METRICS, run, segments_folder
 from benchmarks.projects import REMEDY
-from ucr.codecs.mel import MASK_EXPONENT
+from eval.quick import mean_si_scores
+from ucr.codecs.mel import MASK_EXPONENT, MelCodec
+from ucr.data.segments import SegmentStore
 from ucr.foundation.errors import command
 from ucr.foundation.files import read_table, write_csv
-from ucr.foundation.params import load_params
-from ucr.foundation.schema import merge
+from ucr.foundation.params import PARAMS_FILE, check_params
+from ucr.foundation.schema import merge, read_yaml
+from ucr.methods.registry import load_method
 from ucr.model.decomposition import load_decomposition
 from ucr.signal.masks import ratio_masks
 from ucr.training.trainer import RUNS
@@ -80,14 +92,9 @@ def changes(setting: str) -> dict:
     """Differences from params.yaml that make a setting."""
     structure, _, afterwards = (part.strip() for part in setting.partition(">"))
     latent_sizes, *further = structure.split()
-    (fast_width, fast_pool), (slow_width, slow_pool) = (
-        map(int, each.split("/")) for each in latent_sizes.split("+")
-    )
-    encoder = {
-        "channels": [64, 64, max(8, fast_width, slow_width)],
-        "width": [fast_width, slow_width],
-        "pool": [fast_pool, slow_pool],
-    }
+    sizes = [[int(number) for number in each.split("/")] for each in latent_sizes.split("+")]
+    widths, pools = (list(numbers) for numbers in zip(*sizes, strict=True))
+    encoder = {"channels": [64, 64, max(8, *widths)], "width": widths, "pool": pools}
     first = merge(COMMON | {"encoder": encoder}, _nested(further))
     if not afterwards:
         return {"decomposition": first}
@@ -108,11 +115,18 @@ def _nested(assignments: list[str]) -> dict:
 
 
 @torch.no_grad()
-def masks(folder: Path, mixtures: Tensor) -> Tensor:
-    """Each component's share of the magnitudes of mixtures' latents: float32[b, n, bands, frames]."""
-    model, _, _ = load_decomposition(folder)
-    parts = torch.cat([model.separate(batch, steps=1) for batch in mixtures.split(TOGETHER)])
-    return ratio_masks(parts, MASK_EXPONENT / model.power, axis=1)
+def masks(folder: Path, audio: Tensor, mel: MelCodec) -> Tensor:
+    """Each component's share of the magnitudes of mixtures float32[b, n_samples]: float32[b, n, bands, frames]."""
+    model, setting, _ = load_decomposition(folder)
+    codec = setting.make_codec(folder, torch.device("cpu"))
+    found = []
+    for batch in audio.split(TOGETHER):
+        parts = model.separate(codec.encode(batch), steps=1)
+        if codec.name != mel.name:
+            sounds = codec.decode(parts.flatten(0, 1), batch.shape[-1])
+            parts = mel.encode(sounds).unflatten(0, parts.shape[:2])
+        found.append(ratio_masks(parts, MASK_EXPONENT / mel.power, axis=1))
+    return torch.cat(found)
 
 
 def correlation(first: Tensor, second: Tensor) -> float:
@@ -132,52 +146,86 @@ def label_free(shares: Tensor, magnitudes: Tensor) -> dict[str, float]:
     entropy = -(shares * shares.clamp_min(1e-9).log2()).sum(1) * magnitudes.square()
     centred = loudness[:, 0] - loudness[:, 0].mean(1, keepdim=True)
     fourth, second = (centred.pow(k).mean(1) for k in (4, 2))
+    pairs = list(combinations(range(shares.shape[1]), 2))
     return {
-        "correlation": correlation(energies[:, 0], energies[:, 1]),
-        "envelope_correlation": correlation(loudness[:, :1], loudness[:, 1:]),
+        "correlation": fmean(correlation(energies[:, i], energies[:, j]) for i, j in pairs),
+        "envelope_correlation": fmean(
+            correlation(loudness[:, i, None], loudness[:, j, None]) for i, j in pairs
+        ),
         "overlap": (entropy.sum((1, 2)) / magnitudes.square().sum((1, 2))).mean().item(),
         "kurtosis": (fourth / second.square().clamp_min(1e-12)).mean().item(),
-        "likeness": spectra.prod(1).sum(1).mean().item(),
+        "likeness": fmean((spectra[:, i] * spectra[:, j]).sum(1).mean().item() for i, j in pairs),
         "smaller": (loudness.sum(2) / loudness.sum((1, 2))[:, None]).min(1).values.mean().item(),
     }
 
 
 def consensus(shares: list[Tensor], magnitudes: Tensor) -> list[float]:
-    """How much the masks of each setting agree with those of the others, in the better order of the two components."""
+    """How much the masks of each setting agree with those of the others, in the best order of the components."""
     weights = magnitudes.square() / magnitudes.square().sum((1, 2), keepdim=True)
+    orders = [list(order) for order in permutations(range(shares[0].shape[1]))]
 
     def agreement(a: Tensor, b: Tensor) -> float:
-        same, swapped = (((a[:, 0] - b[:, i]).abs() * weights).sum((1, 2)) for i in (0, 1))
-        return 1 - torch.minimum(same, swapped).mean().item()
+        errors = [((a - b[:, order]).abs().sum(1) * weights).sum((1, 2)) / 2 for order in orders]
+        return 1 - torch.stack(errors).min(0).values.mean().item()
 
     pairs = np.array([[agreement(a, b) for b in shares] for a in shares])
-    return ((pairs.sum(1) - 1) / max(1, len(shares) - 1)).tolist()
+    return ((pairs.sum(1) - 1) / (len(shares) - 1)).tolist()
 
 
-def add_runs(settings: list[str], seeds: list[int]) -> pd.DataFrame:
-    """Train what the table lacks, then measure everything whose model is there, and write the table."""
-    params = load_params()
-    _, validation = latents(params, SEGMENTS)
-    mixtures = torch.from_numpy(np.stack([validation.mixture(i) for i in range(len(validation))]))
-    magnitudes = mixtures ** (1 / params.codec.power)
-    rows = read_table(TABLE, remedy=REMEDY).to_dict("records") if TABLE.is_file() else []
+def study(task: str | None, codec: str) -> dict:
+    """Differences from params.yaml that all settings of a task (None: the run's own) and of a codec share."""
+    shared: dict = {"sources": task.split("+")} if task else {}
+    if codec == "mel":
+        return shared
+    return shared | {
+        "codec": {"name": codec, "needs": f"ucr/weights/{codec}"},
+        "decomposition": {"composition": "mean", "normalise": "dataset"},
+        "unsupervised": {},  # whose pseudo-labels are magnitudes
+    }
+
+
+def add_runs(
+    settings: list[str], seeds: list[int], methods: list[str], task: str | None, codec: str
+) -> pd.DataFrame:
+    """Train or measure what the table lacks, and write the table: its rows of this task and codec."""
+    shared = study(task, codec)
+    params = check_params(merge(read_yaml(PARAMS_FILE), shared))
+    store = SegmentStore(segments_folder(shared), "validation")
+    audio = torch.from_numpy(np.stack([segment.mixture for segment in store]))
+    mel = MelCodec(store.sample_rate, params.codec.bands, params.codec.power)
+    magnitudes = mel.encode(audio) ** (1 / mel.power)
+    prefix = " ".join(["composition", *([task] if task else []), *([codec] if codec != "mel" else [])])
+
+    def known() -> pd.DataFrame:
+        return read_table(TABLE, remedy=REMEDY) if TABLE.is_file() else pd.DataFrame(columns=["run"])
+
+    def add(row: dict) -> None:
+        write_csv(TABLE, pd.concat([known(), pd.DataFrame([row])], ignore_index=True).round(4))
+
     for seed in seeds:
         for setting in settings:
-            name = f"composition {setting.replace('/', ':')}"
-            if f"{name}-{seed}" in {row["run"] for row in rows}:
-                continue
-            row = run(name, changes(setting), seed)
-            shares = masks(RUNS / f"ablation-{row['run']}", mixtures)
-            rows.append(row | {"setting": setting} | label_free(shares, magnitudes))
-            write_csv(TABLE, pd.DataFrame(rows))
-    table = pd.DataFrame(rows)
-    for _, own in table.groupby("seed"):
-        folders = {i: RUNS / f"ablation-{name}" for i, name in own["run"].items()}
-        if all(folder.is_dir() for folder in folders.values()):
-            found = consensus([masks(folder, mixtures) for folder in folders.values()], magnitudes)
+            name = f"{prefix} {setting.replace('/', ':')}"
+            if f"{name}-{seed}" not in set(known()["run"]):
+                row = run(name, merge(shared, changes(setting)), seed)
+                shares = masks(RUNS / f"ablation-{row['run']}", audio, mel)
+                add(row | {"setting": setting, "codec": codec} | label_free(shares, magnitudes))
+    for name in methods:
+        if f"{prefix} {name}" not in set(known()["run"]):
+            _, method = load_method(name, params)
+            means, _ = mean_si_scores(method.separate_batch, store)
+            scores = {
+                f"{metric}_{source}": means[metric][source] for metric in METRICS for source in means[metric]
+            }
+            add({"run": f"{prefix} {name}", "task": params.task, "setting": name, "codec": codec} | scores)
+    table = known()
+    own = (table["task"] == params.task) & (table["codec"] == codec)
+    for _, rows in table[own].groupby("seed") if not shared else []:
+        folders = {i: RUNS / f"ablation-{name}" for i, name in rows["run"].items()}
+        if len(folders) > 1 and all(folder.is_dir() for folder in folders.values()):
+            found = consensus([masks(folder, audio, mel) for folder in folders.values()], magnitudes)
             table.loc[list(folders), "consensus"] = found
     write_csv(TABLE, table.round(4))
-    return table
+    return table[own]
 
 
 def draw(table: pd.DataFrame) -> None:
@@ -213,15 +261,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.composition", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("--settings", nargs="+", default=SETTINGS, metavar="WIDTH/POOL+WIDTH/POOL")
+    parser.add_argument("--task", metavar="SOURCE+SOURCE", help="of other sources than params.yaml's")
+    parser.add_argument("--codec", choices=["mel", "encodec_mini"], default="mel")
+    parser.add_argument("--settings", nargs="*", default=SETTINGS, metavar="WIDTH/POOL+WIDTH/POOL")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument(
+        "--methods", nargs="+", default=[], metavar="METHOD", help="blind ones to stand beside"
+    )
     arguments = parser.parse_args()
-    table = add_runs(arguments.settings, arguments.seeds)
+    table = add_runs(arguments.settings, arguments.seeds, arguments.methods, arguments.task, arguments.codec)
     means = table.groupby("setting").mean(numeric_only=True)
-    score = means[["si_sdr_drums", "si_sdr_bass"]].mean(axis=1)
-    print(means.assign(score=score).sort_values("score")[["score", *LABEL_FREE]].round(3).to_string())
-    plain = [setting for setting in means.index if " " not in setting]
-    print(means.loc[plain, LABEL_FREE].corrwith(score[plain], method="spearman").round(2).to_string())
+    figures = means[LABEL_FREE].dropna(how="all")
+    print(figures.sort_values("smaller").round(3).to_string())
+    print(
+        f"chosen by smaller: {figures['smaller'].idxmax()}; by correlation: {figures['correlation'].idxmin()}"
+    )
+    scores = means.filter(regex="^si_s").dropna(axis="columns", how="all")
+    mean = scores.filter(like="si_sdr").mean(axis=1)
+    print(scores.assign(mean=mean).sort_values("mean").round(1).to_string())
+    if arguments.task or arguments.codec != "mel":
+        return
+    plain = [setting for setting in figures.index if " " not in setting]
+    print(figures.loc[plain].corrwith(mean[plain], method="spearman").round(2).to_string())
     draw(table)
 
 

@@ -33,14 +33,16 @@ def make_report(root: Path, params: Params) -> Path:
     from eval.report.figures import draw_all
     from eval.report.page import make_page
     from eval.report.results import read_results
+    from eval.report.rounds import hear
 
     codec = [Path(TRAINED_CODEC).name] if params.codec_training else []
     results = read_results(root, [*codec, *params.trainings])
     figures, page = root / "reports" / "figures", root / "reports" / "index.html"
     with replacing(figures) as folder:
         folder.mkdir()
-        drawings = draw_all(results.of_set(results.sets[0]), params.task, folder)
-        html = make_page(results, params, drawings, folder)
+        heard = hear(results, params)
+        drawings = draw_all(results.of_set(results.sets[0]), params.task, folder, heard)
+        html = make_page(results, params, drawings, folder, heard)
     with replacing(page) as temporary:
         temporary.write_text(html, encoding="utf-8", newline="\n")
     return page

@@ -30,6 +30,7 @@ from eval.report.results import (
     loss_columns,
     metric_name,
 )
+from eval.report.rounds import Heard
 
 KIND_COLOURS = {
     "unsupervised": "#0b6a75",
@@ -39,7 +40,10 @@ KIND_COLOURS = {
     "oracle": "#a9b1b8",
 }
 KIND_MARKERS = {"unsupervised": "o", "supervised": "s", "blind": "^", "bound": "v", "oracle": "D"}
-FIGURES = ("scores", "distributions", "comparisons", "cost", "steps", "ablation", "criterion", "training")
+FIGURES = (
+    *("scores", "distributions", "comparisons", "cost", "steps", "ablation", "criterion", "training"),
+    "latents",
+)
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -310,13 +314,43 @@ def draw_criterion(runs: pd.DataFrame, folder: Path) -> Drawing:
     )
 
 
-def draw_all(results: Results, task: str, folder: Path) -> list[Drawing]:
+def draw_latents(heard: Heard, folder: Path) -> Drawing:
+    """Every component's latent over time in each round, a line for each of its values."""
+    panels = [
+        (f"{each.title}: {size}", latent)
+        for each in heard.rounds
+        for size, latent in zip(each.sizes, each.latents, strict=True)
+    ]
+    heights = [max(2, len(latent)) for _, latent in panels]
+    seconds = heard.signals.shape[1] / heard.rate
+    with _saving(folder, "latents") as save:
+        figure, axes = plt.subplots(
+            len(panels), 1, sharex=True, squeeze=False, height_ratios=heights,
+            figsize=(7.6, 0.1 * sum(heights) + 0.5 * len(panels)),
+        )  # fmt: skip
+        for axis, (title, latent) in zip(axes[:, 0], panels, strict=True):
+            largest = max(1e-6, float(np.abs(latent).max()))
+            axis.imshow(
+                latent, cmap=sns.color_palette("vlag", as_cmap=True), vmin=-largest, vmax=largest, aspect="auto",
+                interpolation="nearest", extent=(0, seconds, len(latent), 0),
+            )  # fmt: skip
+            axis.set(yticks=[])
+            axis.set_title(title, loc="left", fontsize=9, fontweight="normal")
+            axis.grid(visible=False)
+        axes[-1, 0].set(xlabel="seconds")
+        save(figure)
+    return Drawing("latents", "Each component's latent over time in both rounds, a line for each value")
+
+
+def draw_all(results: Results, task: str, folder: Path, heard: Heard | None = None) -> list[Drawing]:
     """Draw every figure whose results are there into `folder`, as NAME.svg and NAME.png.
 
     Parameters
     ----------
     task
         The task that figures of scores show; the first one in the table if it has no rows.
+    heard
+        What both rounds of a variant make of a segment.
     """
     tables, kinds = results.tables, results.kinds
     tasks = list(results.separation["task"].unique())
@@ -341,6 +375,8 @@ def draw_all(results: Results, task: str, folder: Path) -> list[Drawing]:
         drawings.append(draw_ablation(runs, folder))
         if runs["consistency"].notna().any():
             drawings.append(draw_criterion(runs, folder))
+    if heard:
+        drawings.append(draw_latents(heard, folder))
     return drawings
 
 

@@ -93,6 +93,12 @@ def leading_method(kinds: dict[str, str]) -> str:
     return "ucr" if "ucr" in kinds else next(iter(kinds))
 
 
+def audible_segments(results: Results) -> list[str]:
+    """Test segments whose true sources are at hand."""
+    folder = results.root / "references" / "waveform"
+    return [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+
+
 def choose_segments(rows: pd.DataFrame, method: str, count: int, available: Iterable[str]) -> list[Choice]:
     """Choose segments at even ranks of a method's SI-SDR: best, median and worst when `count` is 3.
 

@@ -23,8 +23,17 @@ from eval.report.charts import chart_data
 from eval.report.examples import find_examples, make_example
 from eval.report.figures import FIGURES, Drawing
 from eval.report.generated import count_sounds, make_generated
-from eval.report.listening import Choice, Group, choose_bitrate, choose_segments, leading_method, make_group
+from eval.report.listening import (
+    Choice,
+    Group,
+    audible_segments,
+    choose_bitrate,
+    choose_segments,
+    leading_method,
+    make_group,
+)
 from eval.report.results import COMPARISON_COLUMNS, Results, has
+from eval.report.rounds import Heard, make_rounds
 from eval.report.table_views import (
     DASH,
     Table,
@@ -62,6 +71,7 @@ class Listening:
     """Groups to hear, of further test sets by their names; `note` says where segments are fewer than asked for."""
 
     segments: list[Group]
+    rounds: list[Group]
     further: dict[str, list[Group]]
     generated: list[Group]
     published: list[Group]
@@ -69,20 +79,24 @@ class Listening:
     note: str = ""
 
 
-def make_page(results: Results, params: Params, drawings: list[Drawing], figures: Path) -> str:
+def make_page(
+    results: Results, params: Params, drawings: list[Drawing], figures: Path, heard: Heard | None = None
+) -> str:
     """Put the page together.
 
     Parameters
     ----------
     drawings, figures
         The figures that were drawn, and the folder where they are.
+    heard
+        What both rounds of a variant make of a segment.
 
     Raises
     ------
     UserError
         If the page would be larger than 15 MB.
     """
-    listening = make_listening(results, params)
+    listening = make_listening(results, params, heard)
     own, *further = map(results.of_set, results.sets)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE),
@@ -111,6 +125,7 @@ def make_page(results: Results, params: Params, drawings: list[Drawing], figures
         models=models(results),
         all_params=yaml.safe_dump(params.model_dump(exclude_none=True)),
         listening=listening,
+        heard=heard,
         figures=dict.fromkeys(FIGURES) | {drawing.name: _figure(drawing, figures) for drawing in drawings},
         charts=chart_data(own),
         audio=_audio(listening),
@@ -133,14 +148,15 @@ def embed(value: Any) -> Markup:
 # --- sounds ---------------------------------------------------------------------------------------
 
 
-def make_listening(results: Results, params: Params) -> Listening:
+def make_listening(results: Results, params: Params, heard: Heard | None) -> Listening:
     """Choose segments, and the bitrate at which all fits in the page; where none does, fewer segments."""
     folder = results.root / "references" / "waveform"
-    available = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    available = audible_segments(results)
     method, count = leading_method(results.kinds), params.report.segments
     generated = count_sounds(results.tables.get("generated", pd.DataFrame()))
     examples = find_examples(Path(params.report.published), params.task) if params.report.published else []
     published = sum(example.seconds * (1 + 2 * len(example.sources)) for example in examples)
+    rounds = heard.seconds if heard else 0.0
     each = 1 + len(params.sources) * (1 + len(results.kinds))
     for wanted in range(count, -1, -1):
         sets = {
@@ -149,7 +165,7 @@ def make_listening(results: Results, params: Params) -> Listening:
         }
         choices, *others = sets.values()
         seconds = sum(_seconds(folder, chosen) * each * len(chosen) for chosen in others)
-        seconds += _seconds(folder, choices) * (each * len(choices) + generated) + published
+        seconds += _seconds(folder, choices) * (each * len(choices) + generated) + published + rounds
         bitrate = choose_bitrate(seconds)
         if bitrate:
             break
@@ -160,7 +176,7 @@ def make_listening(results: Results, params: Params) -> Listening:
             "more would make the page larger than 15 MB." if len(own) > len(choices) else "there are no more."
         )
     if bitrate is None:
-        return Listening([], {}, [], [], method, note)
+        return Listening([], [], {}, [], [], method, note)
     with ThreadPoolExecutor(cpu_count()) as pool:
         groups = {
             name: [make_group(results, choice, params.sources, bitrate, pool) for choice in chosen]
@@ -168,6 +184,7 @@ def make_listening(results: Results, params: Params) -> Listening:
         }
         return Listening(
             groups.pop(results.sets[0]),
+            [make_rounds(heard, bitrate, pool)] if heard else [],
             groups,
             make_generated(results, params.sources, bitrate, pool) if generated else [],
             [make_example(example, bitrate, pool) for example in examples],
@@ -186,6 +203,7 @@ def _audio(listening: Listening) -> dict[str, str]:
         f"{set_name}-{g}-{r}-{c}": clip.audio
         for set_name, groups in (
             ("segments", listening.segments),
+            ("rounds", listening.rounds),
             ("generated", listening.generated),
             ("published", listening.published),
             *((f"set-{name}", groups) for name, groups in listening.further.items()),

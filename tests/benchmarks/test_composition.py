@@ -35,6 +35,26 @@ def test_disjoint_components_overlap_nowhere_and_the_smaller_has_its_share():
     assert 0 < figures["smaller"] < 0.5
 
 
+def test_of_three_components_every_pair_counts_and_no_order():
+    torch.manual_seed(0)
+    shares = torch.rand(2, 3, 8, 20).softmax(1)
+    magnitudes = torch.rand(2, 8, 20)
+    assert composition.consensus([shares, shares[:, [2, 0, 1]]], magnitudes) == pytest.approx([1, 1])
+    figures, turned = (composition.label_free(each, magnitudes) for each in (shares, shares[:, [0, 2, 1]]))
+    assert figures == pytest.approx(turned)
+    assert figures["smaller"] < 1 / 3
+
+
+def test_a_task_and_a_neural_codec_change_what_is_trained():
+    changes = merge(composition.study("bass+piano", "mel"), composition.changes("2/2+16/8"))
+    params = check_params(merge(read_yaml(PARAMS), changes))
+    assert (params.sources, params.decomposition.composition) == (["bass", "piano"], "magnitude_sum")
+    assert params.decomposition.encoder.latents(2) == [(2, 2), (16, 8)]
+    changes = merge(composition.study(None, "encodec_mini"), composition.changes("1/1+8/8"))
+    params = check_params(merge(read_yaml(PARAMS), changes | {"unsupervised": {}}))
+    assert (params.codec.name, params.decomposition.composition) == ("encodec_mini", "mean")
+
+
 @pytest.mark.parametrize("setting", composition.SETTINGS)
 def test_every_setting_makes_parameters(setting):
     params = check_params(merge(read_yaml(PARAMS), composition.changes(setting)))

@@ -6,6 +6,7 @@ import torch
 from pipelines import data, latents, segments, train_decomposition
 from tests.helpers import PARAMS, TEN_SECONDS
 from ucr.data.segments import SegmentStore
+from ucr.foundation.checkpoints import FIRST_ROUND
 from ucr.foundation.errors import UserError
 from ucr.foundation.params import check_params, load_params
 from ucr.foundation.schema import merge, read_yaml
@@ -112,6 +113,10 @@ def test_a_first_round_with_parameters_of_its_own_takes_the_grouping_s_place(pro
     model, setting, _ = load_decomposition(folder / "models/decomposition")
     assert setting.params["first"] == first
     assert model.latent_sizes == [(values["encoder"]["channels"][-1], 1)] * 2
+    model, setting, card = load_decomposition(folder / "models/decomposition" / FIRST_ROUND)
+    assert model.latent_sizes == [(1, 1), (4, 4)]
+    assert (setting.params["guided"], card["identity"]["iteration"]) == (0.0, 0)
+    assert not list((folder / "runs").glob("decomposition*"))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from ucr.training.labels import Labels
 from ucr.training.latents import LatentStore, open_latents
 from ucr.training.remixes import crops, draw_places, labelled_crops, remix_consistency
 from ucr.training.results import fit_threads, model_card, save_training
-from ucr.training.trainer import Job, finish, is_first, train
+from ucr.training.trainer import Job, train
 
 VALIDATION_CROPS = 64
 REMIXED_TOGETHER = 8  # of these, whatever the batch, so that trainings compare
@@ -208,9 +208,7 @@ def train_model(params: Params, out: Path) -> None:
     setting = make_setting(params, training.meta)
     segments = SegmentStore("segments", "train")
     jobs, history, preparation = self_train(params, setting, training, validation, codec, segments)
-    *earlier, job = jobs
+    job, first = jobs[-1], jobs[0] if len(jobs) > 1 else None
     what = "decomposition model: encoders and shared denoiser"
     card = model_card(params, job, history, default_device(), what) | {"preparation_seconds": preparation}
-    save_training(out, job, setting.to_config(), card, history)
-    for each in earlier if is_first() else []:
-        finish(each)
+    save_training(out, job, setting.to_config(), card, history, first)

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ucr.foundation.checkpoints import save_model
+from ucr.foundation.checkpoints import FIRST_ROUND, save_model
 from ucr.foundation.files import replacing, write_csv
 from ucr.foundation.params import Params
 from ucr.foundation.provenance import machine
@@ -57,12 +57,23 @@ def training_card(job: Job, history: list[dict], device: torch.device, what: str
     }
 
 
-def save_training(folder: Path, job: Job, config: dict, card: dict, history: list[dict]) -> None:
-    """Write weights, card and training curve as one folder, then drop the resume state; the first process does."""
+def save_training(
+    folder: Path, job: Job, config: dict, card: dict, history: list[dict], first: Job | None = None
+) -> None:
+    """Write weights, card and training curve as one folder, then drop the resume state; the first process does.
+
+    `first` is the training whose model guided `job`, if any did: its weights are kept in the folder's `FIRST_ROUND`.
+    """
     if not is_first():
         return
     with replacing(folder) as temporary:
         temporary.mkdir()
         save_model(temporary, job.module, config, card)
         write_csv(temporary / "training.csv", pd.DataFrame(history))
-    finish(job)
+        if first:
+            (temporary / FIRST_ROUND).mkdir()
+            about = {"what": "the first round of the training above", "identity": first.identity}
+            save_model(temporary / FIRST_ROUND, first.module, first.identity["setting"], about)
+    for each in (first, job):
+        if each:
+            finish(each)

@@ -1,0 +1,108 @@
+"""The section that lets one hear and see what each round of a variant makes of a segment."""
+
+import io
+from base64 import b64decode
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from eval.report.results import read_results
+from eval.report.rounds import hear
+from pipelines.report import make_report
+from tests.reports.test_report import Page
+from ucr.codecs import make_codec
+from ucr.foundation.checkpoints import FIRST_ROUND, WEIGHTS, save_model
+from ucr.foundation.errors import UserError
+from ucr.foundation.params import DecompositionParams
+from ucr.foundation.schema import merge
+from ucr.model.decomposition import Setting
+
+
+def write_rounds(root, params):
+    """Untrained weights of both rounds of the variant `composed`, and parameters that know it."""
+    codec = make_codec(params.codec, params.segments.sample_rate)
+    own = params.decomposition.model_dump()
+    differing = {"guided": 0.0, "encoder": {"channels": [8, 8], "width": [1, 8], "pool": [1, 4]}}
+    for folder, changes in (
+        ("composed", {"encoder": {"channels": [8, 8]}}),
+        (f"composed/{FIRST_ROUND}", differing),
+    ):
+        setting = Setting(
+            sources=params.sources,
+            sample_rate=params.segments.sample_rate,
+            codec=params.codec.model_dump(),
+            codec_fingerprint=codec.fingerprint,
+            channels=codec.channels,
+            frame_rate=codec.frame_rate,
+            mean=0.0,
+            std=1.0,
+            params=DecompositionParams.model_validate(merge(own, changes)).model_dump(),
+        )
+        torch.manual_seed(0)
+        path = root / "models" / folder
+        path.mkdir(parents=True)
+        save_model(path, setting.build(), setting.to_config(), {})
+    return params.model_copy(update={"variants": {"composed": {"guided": 0.0}}})
+
+
+@pytest.fixture
+def with_rounds(tree):
+    root, params = tree
+    return root, write_rounds(root, params)
+
+
+def test_both_rounds_are_heard_and_their_latents_seen(with_rounds):
+    root, params = with_rounds
+    page = Page(make_report(root, params))
+    assert page.has("From composition alone")
+    assert page.has("1 value per frame; 8 values every 4 frames")
+    sounds = {name: sound for name, sound in page.data("audio-data").items() if name.startswith("rounds-")}
+    assert {name.split("-", 2)[2] for name in sounds} == {
+        "0-0",
+        *(f"{r}-{c}" for r in (1, 2, 3, 4) for c in (0, 1)),
+    }
+    assert set(sounds) <= {attrs.get("data-clip") for attrs in page.all("button")}
+    decoded, rate = soundfile.read(io.BytesIO(b64decode(sounds["rounds-0-0-0"])))
+    assert len(decoded) / rate == pytest.approx(0.5, abs=0.1)
+    assert any("blue below zero" in text for text in page.text)
+    assert {path.name for path in (root / "reports/figures").glob("latents.*")} == {
+        "latents.svg",
+        "latents.png",
+    }
+    labels = [
+        attrs["aria-label"]
+        for attrs in page.all("button")
+        if attrs.get("data-clip", "").startswith("rounds-")
+    ]
+    assert sum("SI-SDR" in label for label in labels) == 4  # what is separated, not what is drawn
+    assert page.open == []
+
+
+def test_latents_are_as_wide_and_slow_as_their_sizes_say(with_rounds):
+    root, params = with_rounds
+    heard = hear(read_results(root, []), params)
+    first, second = heard.rounds
+    fast, slow = first.latents
+    assert (len(fast), len(slow)) == (1, 8)
+    assert [len(latent) for latent in second.latents] == [8, 8]
+    slopes = np.diff(slow, n=2, axis=1)
+    assert np.mean(np.abs(slopes) < 1e-5) >= 0.5  # linear between one value in 4 frames
+    mixture = heard.signals[0]
+    np.testing.assert_allclose(first.separated.mean(axis=0), mixture, atol=1e-4)
+
+
+def test_without_a_first_round_there_is_no_section(with_rounds):
+    root, params = with_rounds
+    (root / "models/composed" / FIRST_ROUND).rename(root / "elsewhere")
+    page = Page(make_report(root, params))
+    assert not page.has("From composition alone")
+    assert not (root / "reports/figures/latents.svg").exists()
+
+
+def test_damaged_weights_are_one_sentence(with_rounds):
+    root, params = with_rounds
+    (root / "models/composed" / FIRST_ROUND / WEIGHTS).write_bytes(b"nothing")
+    with pytest.raises(UserError, match="composed/first"):
+        make_report(root, params)
