@@ -2,12 +2,12 @@
 
     python -m benchmarks.criterion FOLDER
 
-Every training of `reports/ablation.csv` that has been measured on the clips of FOLDER and whose model is still under
-`runs/` separates the mixtures of two sets: the validation split, and the clips. From the mixtures and the estimates
-alone come the figures below, means over mixtures; the scores stand beside them, and choose nothing. Shares are those of
-the estimates' magnitudes in the bands of the run's codec, whatever codec a model has.
+The trainings of `reports/seeds.csv` and `reports/ablation.csv` whose weights are still there separate two sets of
+mixtures: some of the validation split, and those of the clips in FOLDER. From the mixtures and the estimates alone come
+the figures below, means over mixtures; the SI-SDR, mean over mixtures and sources, stands beside them and chooses none.
+Shares are those of the estimates' magnitudes in the bands of the run's codec, whatever a method works on.
 
-- `remix_consistency_db`: as in the training, on mixtures cut to one length.
+- `remix_consistency_db`: as `ucr.training.remixes` has it, of sounds cut to one length in place of latents.
 - `correlation`, `envelope_correlation`, `overlap`, `kurtosis`, `likeness`, `smaller`, `consensus`: as
   `benchmarks.composition` has them; `consensus` is with all the other trainings.
 - `agreement`: the consensus with the blind grouping of the mixture.
@@ -15,9 +15,9 @@ the estimates' magnitudes in the bands of the run's codec, whatever codec a mode
 - `contrast`: how much more percussive one component is than the other: the difference of their shares of energy where
   median filters find it percussive.
 
-A scheme, the mean of its seeds, is one of two halves: the first if the SHA-256 of its name is even, else the second.
-The first chooses the figure, or the two whose mean rank follows the scores best, and the sign of each; Spearman's rank
-correlation is reported of the second.
+A scheme is a method, a part of its steps, or a variant; its seeds count as their mean. It is of the first half if the
+SHA-256 of its name is even, else of the second. The first half chooses the figure, or the two whose mean rank follows
+the scores best, and the sign of each; Spearman's rank correlation is reported of the second.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from baselines import ucr
-from baselines._shared.decomposition import Decomposition
 from baselines._shared.grouping import decoded_labels
 from baselines.ucr_consensus import weights
 from benchmarks.ablation import SEGMENTS
@@ -41,13 +39,17 @@ from benchmarks.ablation import TABLE as TRAININGS
 from benchmarks.clips import read_clips
 from benchmarks.composition import consensus, label_free
 from benchmarks.projects import REMEDY
+from benchmarks.seeds import TABLE as SEEDS
+from benchmarks.seeds import trained_methods, weights_folder
+from eval.scores import si_scores
 from ucr.codecs import Codec, make_codec
 from ucr.data.segments import SegmentStore
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_table, write_csv
-from ucr.foundation.params import load_params
+from ucr.foundation.params import Params, load_params
+from ucr.methods.contract import Baseline
+from ucr.methods.registry import make_method
 from ucr.training.grouping import percussive_share
-from ucr.training.remixes import remix_consistency
 from ucr.training.trainer import RUNS
 
 TABLE = Path("reports/criterion.csv")
@@ -55,7 +57,8 @@ FIGURES = [
     *("remix_consistency_db", "correlation", "envelope_correlation", "overlap", "kurtosis", "likeness"),
     *("smaller", "consensus", "agreement", "simplicity", "contrast"),
 ]
-TOGETHER = 8  # mixtures that are remixed with one another
+EVERY = 5  # of the validation split, a mixture
+TINY = 1e-9
 
 
 def half(scheme: str) -> str:
@@ -78,8 +81,9 @@ def contrast(shares: Tensor, magnitudes: Tensor) -> float:
     return (each.max() - each.min()).item()
 
 
-def of_mixture(mixture: np.ndarray, methods: list[Decomposition], codec: Codec, seed: int) -> pd.DataFrame:
-    """The figures of one mixture, float32[n_samples]; a row per method, without remix consistency."""
+def of_piece(sources: np.ndarray, methods: list[Baseline], codec: Codec, seed: int) -> pd.DataFrame:
+    """A row per method: the figures of the mixture of float32[n, n_samples], but remix consistency, and the score."""
+    mixture = sources.mean(axis=0)
     estimates = np.stack([method.separate(mixture, codec.sample_rate, 2) for method in methods])
     grouped = shares_of(codec, decoded_labels(codec, mixture, 2, True, seed))
     shares = [shares_of(codec, each) for each in estimates]
@@ -90,37 +94,56 @@ def of_mixture(mixture: np.ndarray, methods: list[Decomposition], codec: Codec, 
     table["agreement"] = [consensus([each, grouped], magnitudes)[0] for each in shares]
     table["simplicity"] = np.log(weights(estimates))
     table["contrast"] = [contrast(each, magnitudes) for each in shares]
+    scores = [si_scores(sources[None], each[None], mixture[None])["si_sdr"] for each in estimates]
+    table["si_sdr"] = [float(each.mean()) for each in scores]
     return table
 
 
-@torch.no_grad()
-def consistency(method: Decomposition, mixtures: list[np.ndarray]) -> float:
-    """Remix consistency of a method's model on mixtures cut to the shortest, in dB."""
+def consistency(method: Baseline, mixtures: list[np.ndarray], sample_rate: int) -> float:
+    """Remix consistency of a method on mixtures cut to the shortest, in dB: of its worse component."""
     length = min(len(mixture) for mixture in mixtures)
-    latents = method.codec.encode(torch.from_numpy(np.stack([mixture[:length] for mixture in mixtures])))
-    parts = [part for part in latents.split(TOGETHER) if len(part) > 1]
-    return float(np.mean([remix_consistency(method.model, part) for part in parts]))
+    estimates = np.stack([method.separate(mixture[:length], sample_rate, 2) for mixture in mixtures])
+    joined = np.stack([estimates[:, 0], np.roll(estimates[:, 1], 1, axis=0)], axis=1)
+    again = np.stack([method.separate(mixture, sample_rate, 2) for mixture in joined.mean(axis=1)])
+    difference = np.square(joined - again).sum(axis=2)
+    ratios = 10 * np.log10((np.square(joined).sum(axis=2) + TINY) / (difference + TINY))
+    return float(ratios.min(axis=1).mean())
 
 
-def measure(trainings: pd.DataFrame, sets: dict[str, list[np.ndarray]]) -> pd.DataFrame:
-    """The figures of every training on every set of mixtures."""
-    params = load_params()
+def known_trainings(params: Params) -> pd.DataFrame:
+    """Scheme, seed, method and folder of the weights of every training whose weights are there."""
+    rows = []
+    if SEEDS.is_file():
+        weights_of = trained_methods(params)
+        for row in read_table(SEEDS, ["method", "seed", "share"], remedy=REMEDY).itertuples():
+            part = "" if row.share == 1 else f", {row.share:g} of the steps"
+            if row.method in weights_of:
+                folder = weights_folder(weights_of[row.method], row.seed, row.share, params)
+                rows.append((f"{row.method}{part}", row.seed, row.method, folder))
+    if TRAININGS.is_file():
+        for row in read_table(TRAININGS, ["run", "variant", "seed"], remedy=REMEDY).itertuples():
+            rows.append((row.variant, row.seed, "ucr", RUNS / f"ablation-{row.run}"))
+    table = pd.DataFrame(rows, columns=["scheme", "seed", "method", "folder"])
+    return table[[folder.is_dir() for folder in table["folder"]]].reset_index(drop=True)
+
+
+def measure(trainings: pd.DataFrame, sets: dict[str, list[np.ndarray]], params: Params) -> pd.DataFrame:
+    """The figures and the score of every training on every set of sources, float32[n, n_samples] of each mixture."""
     codec = make_codec(params.codec, params.segments.sample_rate)
     methods = []
-    for name in trainings["run"]:
-        methods.append(ucr.Method(steps=1))
-        methods[-1].load(RUNS / f"ablation-{name}", params.sources)
-    scores = {"validation": trainings[["si_sdr_drums", "si_sdr_bass"]].mean(axis=1)}
-    scores["clips"] = trainings["si_sdr_clips"]
+    for row in trainings.itertuples():
+        _, method = make_method(row.method, params.methods[row.method])
+        method.load(row.folder, params.sources)
+        methods.append(method)
     parts = []
-    for name, mixtures in sets.items():
-        figures = sum(of_mixture(each, methods, codec, params.seed) for each in mixtures) / len(mixtures)
-        figures["remix_consistency_db"] = [consistency(method, mixtures) for method in methods]
-        schemes = trainings[["run", "variant", "seed"]].reset_index(drop=True)
-        halves = schemes["variant"].map(half).rename("half")
-        parts.append(pd.concat([schemes, halves, figures[FIGURES]], axis=1))
-        parts[-1].insert(4, "set", name)
-        parts[-1]["si_sdr"] = scores[name].to_numpy()
+    for name, pieces in sets.items():
+        figures = sum(of_piece(each, methods, codec, params.seed) for each in pieces) / len(pieces)
+        mixtures = [sources.mean(axis=0) for sources in pieces]
+        figures["remix_consistency_db"] = [
+            consistency(method, mixtures, codec.sample_rate) for method in methods
+        ]
+        table = trainings[["scheme", "seed"]].assign(half=trainings["scheme"].map(half), set=name)
+        parts.append(pd.concat([table, figures[[*FIGURES, "si_sdr"]]], axis=1))
     return pd.concat(parts, ignore_index=True).round(4)
 
 
@@ -152,21 +175,19 @@ def main() -> None:
     params = load_params()
     store = SegmentStore(SEGMENTS, "validation")
     sets = {
-        "validation": [segment.mixture for segment in store],
-        "clips": [sources.mean(axis=0) for sources in read_clips(arguments.folder, params).values()],
+        "validation": [store[i].sources for i in range(0, len(store), EVERY)],
+        "clips": list(read_clips(arguments.folder, params).values()),
     }
-    trainings = read_table(TRAININGS, ["run", "variant", "seed", "si_sdr_clips"], remedy=REMEDY)
-    trainings = trainings[trainings["si_sdr_clips"].notna()]
-    trainings = trainings[[(RUNS / f"ablation-{name}").is_dir() for name in trainings["run"]]]
-    if trainings["variant"].nunique() < 2:
+    trainings = known_trainings(params)
+    if trainings["scheme"].nunique() < 2:
         raise UserError(
-            f"{RUNS} holds models of fewer than two schemes: run `python -m benchmarks.ablation --clips` first"
+            "there are weights of fewer than two schemes here: run `python -m benchmarks.ablation` or `.seeds` first"
         )
-    table = measure(trainings, sets)
+    table = measure(trainings, sets, params)
     write_csv(TABLE, table)
     for name, own in table.groupby("set"):
         halves = {
-            which: part.groupby("variant").mean(numeric_only=True) for which, part in own.groupby("half")
+            which: part.groupby("scheme").mean(numeric_only=True) for which, part in own.groupby("half")
         }
         print(name, {which: len(part) for which, part in halves.items()})
         print(
