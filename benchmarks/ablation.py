@@ -1,13 +1,14 @@
 """What makes it separate: trainings that differ in one thing, measured alike -> reports/ablation.csv, steps.csv.
 
-    python -m benchmarks.ablation [VARIANT...] [--seeds 0 1 2]
+    python -m benchmarks.ablation [VARIANT...] [--seeds 0 1 2] [--clips FOLDER]
     python -m benchmarks.ablation --steps 1 2 4 8 16
 
 Variants are the keys of `benchmarks/ablation.yaml`, differences from `params.yaml`. Each run trains on the mixtures
 of `segments/`, or of songs of its own where it changes `data` or `sources`, and is measured on the validation split: by
 the label-free figures of the training, and by SI-SDR and SI-SIR against the true sources. These guide no training but
-that of variants with `guidance: sources`, which say what better guidance could reach. Runs that the table has are not
-repeated.
+that of variants with `guidance: sources`, which say what better guidance could reach. With `--clips` each is also
+measured on the real stems of a folder, as `benchmarks.clips` does: `si_sdr_clips` is the mean over `n_clips` scores,
+one for each clip and source. Runs that the table has are not repeated, but for those that lack this mean.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import argparse
 import json
 import time
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pandas as pd
 import torch
 
 from baselines import ucr
+from benchmarks.clips import measure, read_clips
 from benchmarks.projects import REMEDY, run_stage, setting, write_params
 from eval.quick import mean_si_scores
 from ucr.codecs import Codec, make_codec
@@ -75,13 +78,14 @@ def true_labels(store: SegmentStore, codec: Codec, power: float) -> np.ndarray:
     return np.stack([len(s) ** -power * s for s in latents]).astype(np.float16)
 
 
-def run(variant: str, changes: dict, seed: int) -> dict:
-    """Train one variant and measure it: a row of the table."""
+def run(variant: str, changes: dict, seed: int, clips: Path | None = None) -> dict:
+    """Train one variant and measure it, on the stems of the folder `clips` too: a row of the table."""
     settings = {key: value for key, value in changes.items() if key != "guidance"}
     params = check_params(merge(read_yaml(PARAMS_FILE), settings | {"seed": seed}), VARIANTS)
     guidance = changes.get("guidance")
     if guidance not in (None, "sources"):
         raise UserError(f"{VARIANTS}: {variant}: guidance: {guidance!r} is not sources: fix it or remove it")
+    stems = read_clips(clips, params) if clips else {}
     trained_on = segments_folder(changes)
     training, validation = latents(params, trained_on)
     codec = make_codec(params.codec, params.segments.sample_rate)
@@ -100,6 +104,7 @@ def run(variant: str, changes: dict, seed: int) -> dict:
     method.load(folder, params.sources)
     measured = trained_on if "sources" in changes else SEGMENTS
     means, _ = mean_si_scores(method.separate_batch, SegmentStore(measured, "validation"))
+    on_clips = [row["si_sdr"] for row in measure(variant, method, stems, params)]
     last = {name: round(history[-1][name], 4) for name in ("validation_loss", "remix_consistency_db")}
     return {
         "run": f"{variant}-{seed}",
@@ -112,16 +117,19 @@ def run(variant: str, changes: dict, seed: int) -> dict:
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         **last,
         **{f"{metric}_{source}": means[metric][source] for metric in METRICS for source in params.sources},
+        **({"si_sdr_clips": round(fmean(on_clips), 3), "n_clips": len(on_clips)} if on_clips else {}),
     }
 
 
-def add_runs(variants: dict[str, dict], seeds: list[int]) -> None:
+def add_runs(variants: dict[str, dict], seeds: list[int], clips: Path | None = None) -> None:
     """Run what the table lacks and write it after each run."""
     rows = read_table(TABLE, remedy=REMEDY).to_dict("records") if TABLE.is_file() else []
     for seed in seeds:
         for variant, changes in variants.items():
-            if f"{variant}-{seed}" not in {row["run"] for row in rows}:
-                rows.append(run(variant, changes, seed))
+            name = f"{variant}-{seed}"
+            found = next((row for row in rows if row["run"] == name), None)
+            if found is None or (clips and not found.get("n_clips", 0) > 0):
+                rows = [row for row in rows if row is not found] + [run(variant, changes, seed, clips)]
                 write_csv(TABLE, pd.DataFrame(rows))
                 print(pd.DataFrame(rows[-1:]).drop(columns="params").to_string(index=False))
 
@@ -153,6 +161,9 @@ def main() -> None:
     parser.add_argument("variants", nargs="*", help=f"keys of {VARIANTS}; all by default")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument(
+        "--clips", type=Path, metavar="FOLDER", help="measure on its clips too, a folder of stems for each"
+    )
+    parser.add_argument(
         "--steps", nargs="+", type=int, help="measure the shipped weights with so many sampling steps instead"
     )
     arguments = parser.parse_args()
@@ -167,7 +178,7 @@ def main() -> None:
         raise UserError(f"{VARIANTS} has no variant {unknown[0]!r}: it has {', '.join(known)}")
     common = known.pop("common")
     chosen = {name: merge(common, known[name] or {}) for name in arguments.variants or known}
-    add_runs(chosen, arguments.seeds)
+    add_runs(chosen, arguments.seeds, arguments.clips)
 
 
 if __name__ == "__main__":

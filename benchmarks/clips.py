@@ -22,7 +22,7 @@ from ucr.foundation.audio import one_channel
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_audio, write_csv
 from ucr.foundation.params import Params, load_params
-from ucr.methods.contract import Oracle
+from ucr.methods.contract import Baseline, Oracle
 from ucr.methods.registry import load_method
 from ucr.signal.masks import masked
 
@@ -53,6 +53,26 @@ def read_clip(folder: Path, params: Params, ending: str = "") -> np.ndarray:
     return np.stack([source[:length] for source in sources])
 
 
+def read_clips(folder: Path, params: Params) -> dict[str, np.ndarray]:
+    """The sources of every clip of a folder, by the clips' names.
+
+    Raises
+    ------
+    UserError
+        If it holds no folder, or a source's file is missing or can't be read.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder: name one that holds a folder per clip")
+    clips = {
+        each.name: read_clip(each, params)
+        for each in sorted(folder.iterdir())
+        if each.is_dir() and not each.name.startswith(".")
+    }
+    if not clips:
+        raise UserError(f"{folder} holds no folder: name one that holds a folder per clip")
+    return clips
+
+
 def scored(
     name: str, clip: str, sources: np.ndarray, estimates: np.ndarray, params: Params, ordered: bool = False
 ) -> list[dict[str, object]]:
@@ -66,9 +86,10 @@ def scored(
     ]
 
 
-def measure(name: str, clips: dict[str, np.ndarray], params: Params) -> list[dict[str, object]]:
+def measure(
+    name: str, method: Baseline | Oracle, clips: dict[str, np.ndarray], params: Params, ordered: bool = False
+) -> list[dict[str, object]]:
     """One row per clip and source."""
-    meta, method = load_method(name, params)
     rate, rows = params.segments.sample_rate, []
     for clip, sources in clips.items():
         mixture = sources.mean(axis=0)
@@ -76,7 +97,7 @@ def measure(name: str, clips: dict[str, np.ndarray], params: Params) -> list[dic
             estimates = method.separate(mixture, rate, sources)
         else:
             estimates = method.separate(mixture, rate, len(sources))
-        rows += scored(name, clip, sources, estimates, params, meta.labelled)
+        rows += scored(name, clip, sources, estimates, params, ordered)
     return rows
 
 
@@ -111,16 +132,11 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, metavar="OUT", help=f"write every score as a row, as in {TABLE}")
     arguments = parser.parse_args()
     params = load_params()
-    if not arguments.folder.is_dir():
-        raise UserError(f"{arguments.folder} is no folder: name one that holds a folder per clip")
-    clips = {
-        each.name: read_clip(each, params)
-        for each in sorted(arguments.folder.iterdir())
-        if each.is_dir() and not each.name.startswith(".")
-    }
-    if not clips:
-        raise UserError(f"{arguments.folder} holds no folder: name one that holds a folder per clip")
-    rows = [row for name in arguments.methods for row in measure(name, clips, params)]
+    clips = read_clips(arguments.folder, params)
+    rows = []
+    for name in arguments.methods:
+        meta, method = load_method(name, params)
+        rows += measure(name, method, clips, params, meta.labelled)
     table = pd.DataFrame(rows + measure_given(arguments.folder, clips, params))
     if arguments.csv:
         write_csv(arguments.csv, table)

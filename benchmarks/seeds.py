@@ -69,18 +69,24 @@ def shortened(weights: str, share: float, params: Params) -> dict:
     return {section: values[section]}
 
 
-def train(weights: str, seed: int, share: float, params: Params) -> Path:
-    """Train in a project of its own, or find that done; the folder of the weights."""
+def weights_folder(weights: str, seed: int, share: float, params: Params) -> Path:
+    """Where the weights of a training lie, or will: those of the run, or in a project of its own."""
     if seed == params.seed and share == 1:
         return MODELS / weights
-    project = RUNS / f"seeds-{weights}-{seed}-{share:g}"
-    if not (project / MODELS / weights).is_dir():
+    return RUNS / f"seeds-{weights}-{seed}-{share:g}" / MODELS / weights
+
+
+def train(weights: str, seed: int, share: float, params: Params) -> Path:
+    """Train in a project of its own, or find that done; the folder of the weights."""
+    folder = weights_folder(weights, seed, share, params)
+    if folder.parent != MODELS and not folder.is_dir():
+        project = folder.parents[1]
         write_params(project, {"seed": seed} | (shortened(weights, share, params) if share < 1 else {}))
         for name in SHARED:
             (project / name).unlink(missing_ok=True)
             (project / name).symlink_to(Path(name).resolve())
         run_stage(*((stage := stage_of(weights, params))[0], project), *stage[1:])
-    return project / MODELS / weights
+    return folder
 
 
 def measure(name: str, weights: str, seed: int, share: float, params: Params) -> dict:

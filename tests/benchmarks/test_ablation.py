@@ -1,9 +1,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from benchmarks import ablation
+from benchmarks import ablation, clips
 from ucr.foundation.errors import UserError
 from ucr.foundation.schema import read_yaml
 
@@ -51,3 +52,32 @@ def test_songs_of_other_variants_are_made_apart(tmp_path, monkeypatch):
     assert len(set(folders)) == 4
     assert made == ["data", "segments"] * 3
     assert read_yaml(folders[2].parent / "params.yaml")["sources"] == ["bass", "piano"]
+
+
+def test_trainings_are_measured_on_clips_too_and_only_those_that_lack_it_repeated(
+    ablated, monkeypatch, capsys
+):
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["ablation", *arguments])
+        ablation.main()
+        return pd.read_csv(ablated / "reports" / "ablation.csv").set_index("run")
+
+    assert "si_sdr_clips" not in call("default")
+    first = call("default", "composition alone", "--clips", "clips")
+    assert list(first["n_clips"]) == [4, 4]
+    method = ablation.ucr.Method(steps=1)
+    method.load(ablated / "runs" / "ablation-default-0", ["drums", "bass"])
+    params = ablation.check_params(read_yaml("params.yaml"))
+    rows = clips.measure("it", method, clips.read_clips(ablated / "clips", params), params)
+    mean = np.mean([row["si_sdr"] for row in rows])
+    assert first.loc["default-0", "si_sdr_clips"] == pytest.approx(mean, abs=2e-3)
+    monkeypatch.setattr(ablation, "run", lambda *_: pytest.fail("trained again"))
+    assert call("default", "--clips", "clips").equals(first)
+
+
+def test_a_folder_without_clips_ends_before_any_training(ablated, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["ablation", "default", "--clips", "clips/a"])
+    with pytest.raises(SystemExit):
+        ablation.main()
+    assert "clips/a holds no folder: name one that holds a folder per clip" in capsys.readouterr().err
+    assert not (ablated / "runs").exists() or not list((ablated / "runs").iterdir())
