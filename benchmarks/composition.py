@@ -49,10 +49,11 @@ from benchmarks.projects import REMEDY
 from eval.quick import mean_si_scores
 from ucr.codecs.mel import MASK_EXPONENT, MelCodec
 from ucr.data.segments import SegmentStore
-from ucr.foundation.errors import command
+from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_table, write_csv
 from ucr.foundation.params import PARAMS_FILE, check_params
 from ucr.foundation.schema import merge, read_yaml
+from ucr.methods.contract import Oracle
 from ucr.methods.registry import load_method
 from ucr.model.decomposition import load_decomposition
 from ucr.signal.masks import ratio_masks
@@ -212,6 +213,8 @@ def add_runs(
     for name in methods:
         if f"{prefix} {name}" not in set(known()["run"]):
             _, method = load_method(name, params)
+            if isinstance(method, Oracle):
+                raise UserError(f"--methods: {name} sees the true sources: name a blind method")
             means, _ = mean_si_scores(method.separate_batch, store)
             scores = {
                 f"{metric}_{source}": means[metric][source] for metric in METRICS for source in means[metric]
