@@ -180,7 +180,7 @@ def study(task: str | None, codec: str) -> dict:
         return shared
     return shared | {
         "codec": {"name": codec, "needs": f"ucr/weights/{codec}"},
-        "decomposition": {"composition": "mean", "normalise": "dataset"},
+        "decomposition": {"composition": "mean", "normalise": "dataset", "guided": 0.0},
         "unsupervised": {},  # whose pseudo-labels are magnitudes
     }
 
