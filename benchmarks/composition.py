@@ -49,10 +49,11 @@ from benchmarks.projects import REMEDY
 from eval.quick import mean_si_scores
 from ucr.codecs.mel import MASK_EXPONENT, MelCodec
 from ucr.data.segments import SegmentStore
-from ucr.foundation.errors import command
+from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_table, write_csv
 from ucr.foundation.params import PARAMS_FILE, check_params
 from ucr.foundation.schema import merge, read_yaml
+from ucr.methods.contract import Oracle
 from ucr.methods.registry import load_method
 from ucr.model.decomposition import load_decomposition
 from ucr.signal.masks import ratio_masks
@@ -179,7 +180,7 @@ def study(task: str | None, codec: str) -> dict:
         return shared
     return shared | {
         "codec": {"name": codec, "needs": f"ucr/weights/{codec}"},
-        "decomposition": {"composition": "mean", "normalise": "dataset"},
+        "decomposition": {"composition": "mean", "normalise": "dataset", "guided": 0.0},
         "unsupervised": {},  # whose pseudo-labels are magnitudes
     }
 
@@ -200,7 +201,7 @@ def add_runs(
         return read_table(TABLE, remedy=REMEDY) if TABLE.is_file() else pd.DataFrame(columns=["run"])
 
     def add(row: dict) -> None:
-        write_csv(TABLE, pd.concat([known(), pd.DataFrame([row])], ignore_index=True).round(4))
+        write(pd.concat([known(), pd.DataFrame([row])], ignore_index=True))
 
     for seed in seeds:
         for setting in settings:
@@ -212,6 +213,8 @@ def add_runs(
     for name in methods:
         if f"{prefix} {name}" not in set(known()["run"]):
             _, method = load_method(name, params)
+            if isinstance(method, Oracle):
+                raise UserError(f"--methods: {name} sees the true sources: name a blind method")
             means, _ = mean_si_scores(method.separate_batch, store)
             scores = {
                 f"{metric}_{source}": means[metric][source] for metric in METRICS for source in means[metric]
@@ -224,8 +227,14 @@ def add_runs(
         if len(folders) > 1 and all(folder.is_dir() for folder in folders.values()):
             found = consensus([masks(folder, audio, mel) for folder in folders.values()], magnitudes)
             table.loc[list(folders), "consensus"] = found
-    write_csv(TABLE, table.round(4))
+    write(table)
     return table[own]
+
+
+def write(table: pd.DataFrame) -> None:
+    """Write the table, whole numbers as such where a blind method has none."""
+    whole = [name for name in ("seed", "steps", "seconds") if name in table]
+    write_csv(TABLE, table.round(4).astype(dict.fromkeys(whole, "Int64")))
 
 
 def draw(table: pd.DataFrame) -> None:
@@ -256,6 +265,20 @@ def draw(table: pd.DataFrame) -> None:
     figure.savefig(FIGURE, metadata={"Date": None})
 
 
+def show(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """Print what chooses a setting, then what it scores; the label-free figures and mean SI-SDR of each setting."""
+    means = table.groupby("setting").mean(numeric_only=True)
+    figures = means.reindex(columns=LABEL_FREE).dropna(how="all")
+    if len(figures):
+        print(figures.sort_values("smaller").round(3).to_string())
+        largest, least = figures["smaller"].idxmax(), figures["correlation"].idxmin()
+        print(f"chosen by smaller: {largest}; by correlation: {least}")
+    scores = means.filter(regex="^si_s").dropna(axis="columns", how="all")
+    mean = scores.filter(like="si_sdr").mean(axis=1)
+    print(scores.assign(mean=mean).sort_values("mean").round(1).to_string())
+    return figures, mean
+
+
 @command
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -270,15 +293,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     table = add_runs(arguments.settings, arguments.seeds, arguments.methods, arguments.task, arguments.codec)
-    means = table.groupby("setting").mean(numeric_only=True)
-    figures = means[LABEL_FREE].dropna(how="all")
-    print(figures.sort_values("smaller").round(3).to_string())
-    print(
-        f"chosen by smaller: {figures['smaller'].idxmax()}; by correlation: {figures['correlation'].idxmin()}"
-    )
-    scores = means.filter(regex="^si_s").dropna(axis="columns", how="all")
-    mean = scores.filter(like="si_sdr").mean(axis=1)
-    print(scores.assign(mean=mean).sort_values("mean").round(1).to_string())
+    figures, mean = show(table)
     if arguments.task or arguments.codec != "mel":
         return
     plain = [setting for setting in figures.index if " " not in setting]

@@ -16,6 +16,7 @@ from ucr.model.decomposition import Setting
 from ucr.model.networks import UNet
 
 BATCH = 32  # samples at once: bounds the memory
+TINY = 1e-6
 
 
 def masks(n_components: int) -> Tensor:
@@ -67,7 +68,8 @@ class PriorModel(nn.Module):
         if not params.normalise:
             mean, std = torch.zeros_like(mean), torch.ones_like(std)
         self.register_buffer("mean", mean.view(1, n_components, latent_channels, 1).clone())
-        self.register_buffer("std", std.view(1, n_components, latent_channels, 1).clone())
+        std = std.clamp_min(TINY)  # of channels that are always 0 in a narrow latent
+        self.register_buffer("std", std.view(1, n_components, latent_channels, 1))
 
     @classmethod
     def from_config(cls, config: dict) -> PriorModel:

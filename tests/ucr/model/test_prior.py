@@ -37,6 +37,17 @@ def test_every_non_empty_subset_once_and_the_probabilities_sum_to_one(n, count):
     assert probabilities[:-1].unique().numel() == 1
 
 
+def test_a_channel_that_is_always_zero_stays_so():
+    params = small_prior().params
+    prior = PriorModel(2, 2, params, torch.zeros(4), torch.tensor([1.0, 0.0, 1.0, 1.0])).eval()
+    latents = torch.randn(5, 2, 2, 16)
+    latents[:, 0, 1] = 0
+    assert torch.isfinite(prior.loss(latents, *prior.draw_noise(latents)))
+    out = prior.generate(latents, torch.ones(5, 2, dtype=torch.bool), steps=2)
+    assert out[:, 0, 1].abs().max() < 1e-4
+    assert out[:, 0, 0].abs().max() > 1e-2
+
+
 @pytest.mark.parametrize("variant", ["c", "d"])
 def test_kept_components_are_bit_identical_and_the_others_generated(variant):
     prior = small_prior(3, variant)
