@@ -54,20 +54,20 @@ def libsndfile(kind: str, subtype: str, rate: int = RATE) -> Callable[[Sound, fl
     return encode
 
 
-def ffmpeg(codec: str, kind: str, form: str = "fltp") -> Callable[[Sound, float], bytes]:
-    """The first channels, at 48 kHz; cut off after a share of over a half."""
+def ffmpeg(codec: str, kind: str, form: str = "fltp", streams: int = 1) -> Callable[[Sound, float], bytes]:
+    """The first channel, at 48 kHz, in some streams; cut off after a share of over a half."""
 
     def encode(sound: Sound, share: float) -> bytes:
         target = io.BytesIO()
         audio = np.clip(np.nan_to_num(sound[:, :1].T), -1, 1).astype(np.float32)
         with av.open(target, "w", format=kind) as container:
-            stream = container.add_stream(codec, rate=48000, layout="mono")
-            frame = av.AudioFrame.from_ndarray(audio, format="fltp", layout="mono")
-            frame.sample_rate = 48000
-            resampler = av.AudioResampler(form, "mono", 48000, frame_size=stream.frame_size or 1024)
-            for part in [*resampler.resample(frame), *resampler.resample(None)] if audio.size else []:
-                container.mux(stream.encode(part))
-            container.mux(stream.encode(None))
+            for stream in [container.add_stream(codec, rate=48000, layout="mono") for _ in range(streams)]:
+                frame = av.AudioFrame.from_ndarray(audio, format="fltp", layout="mono")
+                frame.sample_rate = 48000
+                resampler = av.AudioResampler(form, "mono", 48000, frame_size=stream.frame_size or 1024)
+                for part in [*resampler.resample(frame), *resampler.resample(None)] if audio.size else []:
+                    container.mux(stream.encode(part))
+                container.mux(stream.encode(None))
         data = target.getvalue()
         return data[: int(2 * share * len(data))] if share > 0.5 else data
 
@@ -139,6 +139,7 @@ FILES: dict[str, Callable[[Sound, float], bytes]] = {
     **{f"a cut {kind}": cut(libsndfile(kind, "PCM_16")) for kind in ("FLAC", "W64", "CAF", "AU", "RF64")},
     "aac": ffmpeg("aac", "adts"),
     "m4a": ffmpeg("aac", "mp4"),
+    "a stem file": ffmpeg("aac", "mp4", streams=3),
     "mp2": ffmpeg("mp2", "mp2", "s16"),
     "webm": ffmpeg("libopus", "webm", "flt"),
     "wma": ffmpeg("wmav2", "asf"),

@@ -35,7 +35,7 @@ CUT = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should
 WAVES = ("WAV", "WAVEX", "RF64")
 FLAC = b"fLaC\0\0\0\x22"  # how a FLAC file begins
 CHAINED = "Junk after the last page"  # in its notes: another stream follows the one that it reads
-STEM_FILE = ".stem.mp4"
+STEM_FILES = (".stem.mp4", ".stem.m4a")
 # Of the files in a folder that are taken for audio
 ENDINGS = {
     ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".ape", ".au", ".caf", ".flac", ".m4a", ".mka", ".mkv", ".mov", ".mp2",
@@ -152,7 +152,7 @@ def check_read(path: Path, opened: Opened, n_samples: int) -> None:
 
 
 def own_stems(path: str | Path) -> dict[str, int]:
-    """The stems that a stem file (.stem.mp4) holds beside its mixture: names, and numbers for `open_audio`.
+    """The stems that a stem file (.stem.mp4, .stem.m4a) holds beside its mixture: names, and numbers for `open_audio`.
 
     A file with several audio streams is one, the first being the mixture. Their names stand in the file, as JSON.
     """

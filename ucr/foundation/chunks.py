@@ -33,18 +33,23 @@ def seconds_after(path: Path, form: str, seconds: float) -> float:
 def _rest(file: BinaryIO, size: int, packed: str, place: int, wanted: bytes) -> tuple[int, int]:
     """Bytes from where chunks end, after the one of the name `wanted`, to the end of the file; that chunk's length."""
     step, samples, long = struct.calcsize(packed), 0, 0
+    padded = False  # whether a byte that makes a length even should lie before `place`, which some programs leave out
     while place + step <= size:
         file.seek(place)
         name, length = struct.unpack(packed, file.read(step))
         if samples and name[:3] in TAGS:
             return 0, samples
         if samples and not (NAME.fullmatch(name) and 0 <= length <= size - place - step):
-            return size - place, samples
+            if not padded:
+                return size - place, samples
+            place, padded = place - 1, False
+            continue
         if name == b"ds64":  # of RF64, whose samples may be more than 32 bits can tell
             long = struct.unpack("<8xQ", file.read(16))[0]
         if length < 0:  # of CAF: until the end
             return 0, samples
         if name == wanted:
             length = samples = long if length == 2**32 - 1 else length
-        place += step + length + (length % 2 if step == 8 else 0)
+        padded = step == 8 and length % 2 == 1
+        place += step + length + padded
     return 0, samples

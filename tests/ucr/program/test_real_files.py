@@ -223,6 +223,16 @@ def test_what_follows_the_samples_is_no_sound(tmp_path, more):
     assert read_audio(tmp_path / "song.wav")[0].shape == (2, 3 * RATE)
 
 
+@pytest.mark.parametrize("padding", [b"\0", b""])
+def test_a_chunk_after_samples_of_odd_length_is_no_sound(tmp_path, padding):
+    """libsndfile 331 and 887: some programs leave the byte out that makes a chunk's length even."""
+    soundfile.write(tmp_path / "song.wav", noise_of(1.0)[:-1, 0], RATE, "PCM_24")
+    data = (tmp_path / "song.wav").read_bytes()
+    data = data[: 44 + 3 * (RATE - 1)] + padding + b"LIST" + struct.pack("<I", 100000) + bytes(100000)
+    (tmp_path / "song.wav").write_bytes(data)
+    assert read_audio(tmp_path / "song.wav")[0].shape == (1, RATE - 1)
+
+
 def joined(path: Path, *parts: Path) -> Path:
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     return path
