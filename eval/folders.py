@@ -157,6 +157,8 @@ def score_songs(
 ) -> pd.DataFrame:
     """Score songs on all cores, in memory that does not grow with their length but for the windows' correlations.
 
+    `python -m eval score` of four stereo sources at 44.1 kHz takes 360 MB for 3 minutes, 433 for 12 and 508 for 24.
+
     Parameters
     ----------
     songs, sources

@@ -356,7 +356,7 @@ def _blocks(container: av.container.InputContainer, stream: av.AudioStream) -> I
                 found = (frame.format.name, frame.layout.name, frame.sample_rate)
                 if found != form:  # at the beginning, and where files of different kinds were joined
                     yield from _resampled(resampler, None)
-                    resampler, form = av.AudioResampler(format="fltp", layout=layout, rate=rate), found
+                    resampler, form = av.AudioResampler(format="flt", layout=layout, rate=rate), found
                 yield from _resampled(resampler, frame)
     except av.InvalidDataError:
         pass  # the file is cut there
@@ -368,7 +368,7 @@ def _resampled(resampler: av.AudioResampler | None, frame: av.AudioFrame | None)
     if resampler is None or (frame is None and resampler.is_passthrough):  # type: ignore[attr-defined]
         return
     for block in resampler.resample(frame):
-        yield block.to_ndarray().T
+        yield block.to_ndarray().reshape(block.samples, -1)
 
 
 def one_channel(audio: np.ndarray) -> tuple[np.ndarray, bool]:

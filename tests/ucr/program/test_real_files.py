@@ -204,6 +204,13 @@ def test_what_a_header_does_not_tell_of_is_read(tmp_path, kind):
         np.testing.assert_allclose(heard, sound, atol=2**-15)
 
 
+@pytest.mark.parametrize("n_channels", [1, 3, 8, 9, 12])
+def test_any_number_of_channels_is_read_by_ffmpeg_too(tmp_path, n_channels):
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, (4 * RATE, n_channels))
+    (tmp_path / "song.wav").write_bytes(header_of_half("WAV", sound))
+    np.testing.assert_allclose(read_audio(tmp_path / "song.wav")[0], sound.T, atol=2**-15)
+
+
 @pytest.mark.parametrize("kind", ["AIFF", "AU", "CAF"])
 def test_what_a_header_does_not_tell_of_is_named(tmp_path, capsys, kind):
     path = tmp_path / "song.wav"
