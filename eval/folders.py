@@ -18,7 +18,7 @@ from eval.songs import look_over, score_song
 from eval.stems import Info, SongReader, read_info
 from eval.stretches import measure_stretch, stretches, survey_stretch, total
 from ucr.data.segments import place_of, track_of
-from ucr.foundation.audio import ENDINGS, PADDING, STEM_FILE
+from ucr.foundation.audio import ENDINGS, PADDING, STEM_FILES
 from ucr.foundation.errors import UserError
 from ucr.foundation.workers import in_workers
 
@@ -156,6 +156,8 @@ def score_songs(
     set_of: Callable[[str], str] = lambda _: "",
 ) -> pd.DataFrame:
     """Score songs on all cores, in memory that does not grow with their length but for the windows' correlations.
+
+    `python -m eval score` of four stereo sources at 44.1 kHz takes 360 MB for 3 minutes, 433 for 12 and 508 for 24.
 
     Parameters
     ----------
@@ -304,7 +306,7 @@ def _song_folders(folder: Path) -> dict[str, Path]:
 
 
 def _without_stems(folder: Path) -> UserError:
-    packed = any(folder.glob(f"*{STEM_FILE}"))
+    packed = any(path.name.endswith(STEM_FILES) for path in folder.iterdir())
     remedy = "write what its stem files hold by `ucr unpack`" if packed else "fix the path"
     return UserError(f"{folder} holds no stems, audio files, and no folders of them: {remedy}")
 
@@ -316,7 +318,7 @@ def _stems(folder: Path) -> dict[str, Path]:
         if (
             path.suffix.lower() in ENDINGS
             and not path.name.startswith(".")
-            and not path.name.endswith(STEM_FILE)
+            and not path.name.endswith(STEM_FILES)
         ):
             name = path.stem.lower()
             if name in stems:

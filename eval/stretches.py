@@ -1,4 +1,4 @@
-"""Sums over one song, stretch by stretch, that all its scores follow from: memory does not grow with its length."""
+"""Sums over one song, stretch by stretch, that all its scores follow from: its audio is never in memory at once."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ def spoil_bytes(data: bytes, edits: list[tuple[float, int | bytes | float]], hea
 def spoil_values(value: Any, edits: list[tuple[float, Any, bool]]) -> Any:
     """Put another value, or a key besides, at places of nested mappings and lists; `value` stays as it is."""
     value = copy.deepcopy(value)
-    for where, new, besides in edits:
+    for where, drawn, besides in edits:
+        new = copy.deepcopy(drawn)
         spots = list(_spots(value))
         if not spots:
             return new

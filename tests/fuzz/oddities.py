@@ -54,20 +54,20 @@ def libsndfile(kind: str, subtype: str, rate: int = RATE) -> Callable[[Sound, fl
     return encode
 
 
-def ffmpeg(codec: str, kind: str, form: str = "fltp") -> Callable[[Sound, float], bytes]:
-    """The first channels, at 48 kHz; cut off after a share of over a half."""
+def ffmpeg(codec: str, kind: str, form: str = "fltp", streams: int = 1) -> Callable[[Sound, float], bytes]:
+    """The first channel, at 48 kHz, in some streams; cut off after a share of over a half."""
 
     def encode(sound: Sound, share: float) -> bytes:
         target = io.BytesIO()
         audio = np.clip(np.nan_to_num(sound[:, :1].T), -1, 1).astype(np.float32)
         with av.open(target, "w", format=kind) as container:
-            stream = container.add_stream(codec, rate=48000, layout="mono")
-            frame = av.AudioFrame.from_ndarray(audio, format="fltp", layout="mono")
-            frame.sample_rate = 48000
-            resampler = av.AudioResampler(form, "mono", 48000, frame_size=stream.frame_size or 1024)
-            for part in [*resampler.resample(frame), *resampler.resample(None)] if audio.size else []:
-                container.mux(stream.encode(part))
-            container.mux(stream.encode(None))
+            for stream in [container.add_stream(codec, rate=48000, layout="mono") for _ in range(streams)]:
+                frame = av.AudioFrame.from_ndarray(audio, format="fltp", layout="mono")
+                frame.sample_rate = 48000
+                resampler = av.AudioResampler(form, "mono", 48000, frame_size=stream.frame_size or 1024)
+                for part in [*resampler.resample(frame), *resampler.resample(None)] if audio.size else []:
+                    container.mux(stream.encode(part))
+                container.mux(stream.encode(None))
         data = target.getvalue()
         return data[: int(2 * share * len(data))] if share > 0.5 else data
 
@@ -79,6 +79,18 @@ def header(sound: Sound, share: float, sizes: tuple[int, int]) -> bytes:
     data = bytearray(libsndfile("WAV", "PCM_16")(sound, share))
     data[4:8], data[40:44] = (struct.pack("<I", size) for size in sizes)
     return bytes(data)
+
+
+def header_of_less(kind: str, name: bytes, form: str) -> Callable[[Sound, float], bytes]:
+    """A header whose length of the samples, after `name`, is a share of what there is."""
+
+    def encode(sound: Sound, share: float) -> bytes:
+        data = bytearray(libsndfile(kind, "PCM_16")(sound, share))
+        place = data.find(name) + 4
+        struct.pack_into(form, data, place, int(share * struct.unpack_from(form, data, place)[0]))
+        return bytes(data)
+
+    return encode
 
 
 def without_length(sound: Sound, share: float) -> bytes:
@@ -127,12 +139,17 @@ FILES: dict[str, Callable[[Sound, float], bytes]] = {
     **{f"a cut {kind}": cut(libsndfile(kind, "PCM_16")) for kind in ("FLAC", "W64", "CAF", "AU", "RF64")},
     "aac": ffmpeg("aac", "adts"),
     "m4a": ffmpeg("aac", "mp4"),
+    "a stem file": ffmpeg("aac", "mp4", streams=3),
     "mp2": ffmpeg("mp2", "mp2", "s16"),
     "webm": ffmpeg("libopus", "webm", "flt"),
     "wma": ffmpeg("wmav2", "asf"),
     "a header of 0 bytes": lambda sound, share: header(sound, share, (0, 0)),
     "a header of a pipe": lambda sound, share: header(sound, share, (2**32 - 1, 2**32 - 1)),
     "a header that says more": lambda sound, share: header(sound, share, (10**6, 10**6)),
+    **{
+        f"{kind}, a header that says less": header_of_less(kind, name, form)
+        for kind, name, form in (("WAV", b"data", "<I"), ("AIFF", b"SSND", ">I"), ("AU", b"\0\0\0\x18", ">I"))
+    },
     "no length": without_length,
     "chunks": chunked,
 }  # fmt: skip
@@ -185,6 +202,15 @@ EVENTS: dict[str, list[Event]] = {
     "a whistle": [(0, [0xC2, 78]), (0, [0x92, 50, 127]), (480, [0x82, 50, 0])],
     "running status": [(0, [0x93, 50, 90]), (240, [50, 0])],
     "a system exclusive": [(0, [0xF0, 3, 1, 2, 0xF7])],
+    "drums on another channel": [
+        (0, [0xB4, 0, 120]),
+        (0, [0xC4, 0]),
+        (0, [0x94, 36, 90]),
+        (120, [0x84, 36, 0]),
+    ],
+    "rhythm by GS": [(0, [0xF0, 10, 0x41, 16, 0x42, 0x12, 0x40, 0x15, 0x15, 2, 0x14, 0xF7]), *NOTE],
+    "rhythm by XG": [(0, [0xF0, 8, 0x43, 16, 0x4C, 8, 1, 7, 2, 0xF7]), *BASS],
+    "half an exclusive": [(0, [0xF0, 100, 0x43, 16])],
     "a pedal": [(0, [0xB1, 64, 127]), (0, [0x91, 45, 90]), (10, [0x81, 45, 0]), (900, [0xB1, 64, 0])],
     "all notes off": [(100, [0xB1, 123, 0])],
     "a bend": [(0, [0xE1, 0, 64])],

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ucr.data.slakh.song import SPLITS
 from ucr.data.tracks import Track
-from ucr.foundation.audio import STEM_FILE
+from ucr.foundation.audio import STEM_FILES
 from ucr.foundation.errors import UserError
 from ucr.foundation.hashes import bytes_hash
 from ucr.foundation.schema import read_yaml
@@ -45,7 +45,7 @@ def in_splits(root: Path, find: Callable[[Path], list[Path]], tested_on: bool) -
     found = {split: find(home) for split, home in homes.items()}
     if "validation" not in found and "train" in found:
         official = _musdb_validation()
-        first = [path for path in found["train"] if path.name.removesuffix(STEM_FILE) in official]
+        first = [path for path in found["train"] if _without_ending(path.name) in official]
         first = (
             first
             or sorted(found["train"], key=lambda path: _key(root, path))[: -(-len(found["train"]) // 10)]
@@ -76,7 +76,7 @@ def _named(root: Path, found: Mapping[str, Iterable[Path]]) -> list[Track]:
         parts = place.parts[1:] if place.parts[:1] and place.parts[0].lower() in FOLDERS else place.parts
         text = "-".join(parts) or root.name
         if path.is_file():
-            text = text.removesuffix(STEM_FILE).removesuffix(path.suffix)
+            text = _without_ending(text)
         name = re.sub(r"[^A-Za-z0-9-]+", "_", text)
         tracks.setdefault(name.strip("_") or "track", []).append(path)
     named = [
@@ -85,6 +85,11 @@ def _named(root: Path, found: Mapping[str, Iterable[Path]]) -> list[Track]:
         for path in paths
     ]
     return sorted(named, key=lambda track: (SPLITS.index(track.split), track.name))
+
+
+def _without_ending(name: str) -> str:
+    ending = next((each for each in STEM_FILES if name.endswith(each)), Path(name).suffix)
+    return name.removesuffix(ending)
 
 
 def _unique(name: str, root: Path, path: Path, count: int) -> str:

@@ -1,7 +1,7 @@
 """Reading multitracks as they lie: a folder for each track, in it an audio file for each stem.
 
-A folder that holds audio files is a track, however deep it lies; so is a stem file (.stem.mp4), which holds a mixture
-and its stems. `ucr.data.splits` says which split each belongs to.
+A folder that holds audio files is a track, however deep it lies; so is a stem file (.stem.mp4, .stem.m4a), which
+holds a mixture and its stems. `ucr.data.splits` says which split each belongs to.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ucr.data.tracks import (
     files_below,
     read_mono,
 )
-from ucr.foundation.audio import ENDINGS, STEM_FILE, own_stems
+from ucr.foundation.audio import ENDINGS, STEM_FILES, own_stems
 from ucr.foundation.errors import UserError
 
 MIXTURES = ("mixture", "mix")
@@ -60,7 +60,7 @@ def find_stems(root: Path, tested_on: bool = False) -> list[Track]:
 def _tracks(folder: Path) -> list[Path]:
     """Folders with audio files, and stem files."""
     files = [folder] if folder.is_file() else files_below(folder, ENDINGS)
-    return sorted({path if path.name.endswith(STEM_FILE) else path.parent for path in files})
+    return sorted({path if path.name.endswith(STEM_FILES) else path.parent for path in files})
 
 
 class StemFile(NamedTuple):
@@ -138,7 +138,7 @@ def _stems_of_folder(folder: Path) -> dict[str, StemFile]:
         if path.suffix.lower() not in ENDINGS or path.name.startswith(".") or not path.is_file():
             continue
         name = path.stem.lower()
-        if path.name.endswith(STEM_FILE):
+        if path.name.endswith(STEM_FILES):
             continue
         if name in stems:
             raise Skip("two files are one stem", f"{stems[name].name} and {path.name}: remove one")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile
 
+from ucr.foundation.chunks import STREAMED, seconds_after
 from ucr.foundation.errors import UserError, check_name
 
 if TYPE_CHECKING:  # the library is loaded when a file needs it
@@ -28,13 +29,13 @@ LOWEST_RATE = 1000  # Hz, so that windows of a twelfth of a second have somethin
 HIGHEST_RATE = 1_500_000  # Hz, so that some seconds fit in memory; there is no music over 768 kHz
 UNKNOWN = 2**40  # samples, and beyond: libsndfile's way to say that a header gives no length
 OGG_PAGE = 65307  # bytes at most
-# Bytes, and beyond, that programs which write to a pipe put for a length; formats for long files have room for more
-STREAMED, STREAMED_LONG = 0x7FFFF000, 2**62
+STREAMED_LONG = 2**62  # as STREAMED, where a format has room for it
 # In libsndfile's notes: what a header says of its samples (of W64 and RF64 of the whole file), and what there is
 CUT = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+WAVES = ("WAV", "WAVEX", "RF64")
 FLAC = b"fLaC\0\0\0\x22"  # how a FLAC file begins
 CHAINED = "Junk after the last page"  # in its notes: another stream follows the one that it reads
-STEM_FILE = ".stem.mp4"
+STEM_FILES = (".stem.mp4", ".stem.m4a")
 # Of the files in a folder that are taken for audio
 ENDINGS = {
     ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".ape", ".au", ".caf", ".flac", ".m4a", ".mka", ".mkv", ".mov", ".mp2",
@@ -100,13 +101,17 @@ def open_audio(path: str | Path, stream: int = 0, counted: bool = True) -> Opene
         trouble = error
     opened: Opened | None
     frames = file.frames if file is not None and file.frames < UNKNOWN else 0
+    if file is not None and file.format in ("AIFF", "AU", "CAF") and (more := _more(path, file)):
+        raise UserError(
+            f"{path} holds {more:.1f} s more than its header says: convert it by a program that reads it"
+        )
     if file is not None and frames and _read_whole(path, file):
         found = _counted(path) if counted and file.format == "MP3" else frames
         announced = _announced(file) if file.format != "OGG" or _ends(path) else math.inf
         opened = Opened(file, found, announced)
     else:
         try:
-            opened = _decoded(path, stream, frames if file is not None and file.format == "FLAC" else 0)
+            opened = _decoded(path, stream, frames, "" if file is None else file.format)
         except (av.FFmpegError, IndexError) as error:
             if file is not None and file.format == "OGG":
                 raise UserError(
@@ -147,7 +152,7 @@ def check_read(path: Path, opened: Opened, n_samples: int) -> None:
 
 
 def own_stems(path: str | Path) -> dict[str, int]:
-    """The stems that a stem file (.stem.mp4) holds beside its mixture: names, and numbers for `open_audio`.
+    """The stems that a stem file (.stem.mp4, .stem.m4a) holds beside its mixture: names, and numbers for `open_audio`.
 
     A file with several audio streams is one, the first being the mixture. Their names stand in the file, as JSON.
     """
@@ -185,10 +190,13 @@ def _title(stream: av.AudioStream) -> str:
 def _read_whole(path: Path, file: Forward) -> bool:
     """Whether libsndfile can read all there is in a file that it has opened.
 
-    It reads the first of several Ogg streams one after the other, and of several MP3 files the first one that says how
-    long it is; of FLAC files that are cut, or followed by something else, it can't read the end.
+    It reads the first of several Ogg streams one after the other, of others as much as their headers say, which may be
+    less than there is; of FLAC files that are cut, or followed by something else, it can't read the end.
     """
     import av
+
+    if file.format in WAVES:
+        return not _more(path, file)
 
     if file.format == "OGG":
         return CHAINED not in file.extra_info
@@ -199,14 +207,22 @@ def _read_whole(path: Path, file: Forward) -> bool:
                     return False
             with Forward(str(path)) as again:
                 again.seek(again.frames - 1)
-                return len(again.read(2)) == 1
-        if file.format == "MP3":
+                if len(again.read(2)) != 1:
+                    return False
+        if file.format in ("FLAC", "MP3"):
             with av.open(str(path), metadata_errors="replace") as container:
-                seconds = (container.duration or 0) / av.time_base
-            return seconds < 1.05 * file.frames / file.samplerate + PADDING
+                (stream, *_) = container.streams.audio
+                ticks = sum(packet.duration or 0 for packet in container.demux(stream))
+            return float(ticks * (stream.time_base or 0)) < file.frames / file.samplerate + PADDING
     except (soundfile.LibsndfileError, av.FFmpegError):
         return file.format != "FLAC"
     return True
+
+
+def _more(path: Path, file: Forward) -> float:
+    """Seconds of samples that a header doesn't tell of, 0 if there is hardly anything."""
+    seconds = seconds_after(path, file.format, file.frames / file.samplerate)
+    return seconds if seconds > PADDING else 0.0
 
 
 def _announced(file: Forward) -> int:
@@ -237,15 +253,17 @@ def _counted(path: Path) -> int:
             raise damaged(path, error) from None
 
 
-def _decoded(path: Path, number: int, announced: int) -> Opened | None:
+def _decoded(path: Path, number: int, frames: int, form: str) -> Opened | None:
     """Decode into a file that is gone when it is closed; None if there is nothing in it.
 
-    `announced` is how many samples the file says there are, 0 where only FFmpeg can tell.
+    `frames` and `form` are libsndfile's length and format, 0 and empty where it can't tell.
     """
     import av
 
+    options = {"ignore_length": "1"} if form in WAVES else {}
+    announced = frames if form == "FLAC" else 0
     with (
-        av.open(str(path), metadata_errors="replace") as container,
+        av.open(str(path), metadata_errors="replace", options=options) as container,
         NamedTemporaryFile(suffix=".wav") as copy,
     ):
         stream = container.streams.audio[number]
@@ -338,7 +356,7 @@ def _blocks(container: av.container.InputContainer, stream: av.AudioStream) -> I
                 found = (frame.format.name, frame.layout.name, frame.sample_rate)
                 if found != form:  # at the beginning, and where files of different kinds were joined
                     yield from _resampled(resampler, None)
-                    resampler, form = av.AudioResampler(format="fltp", layout=layout, rate=rate), found
+                    resampler, form = av.AudioResampler(format="flt", layout=layout, rate=rate), found
                 yield from _resampled(resampler, frame)
     except av.InvalidDataError:
         pass  # the file is cut there
@@ -350,7 +368,7 @@ def _resampled(resampler: av.AudioResampler | None, frame: av.AudioFrame | None)
     if resampler is None or (frame is None and resampler.is_passthrough):  # type: ignore[attr-defined]
         return
     for block in resampler.resample(frame):
-        yield block.to_ndarray().T
+        yield block.to_ndarray().reshape(block.samples, -1)
 
 
 def one_channel(audio: np.ndarray) -> tuple[np.ndarray, bool]:

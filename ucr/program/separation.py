@@ -15,7 +15,7 @@ from ucr.foundation.checkpoints import Separation, component_names, load_model
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_audio, write_audio
 from ucr.foundation.schema import checked
-from ucr.methods.contract import Baseline
+from ucr.methods.contract import Baseline, check_estimates
 from ucr.program import streaming
 from ucr.program.shipped import TASKS, save, shipped, sources_of
 from ucr.program.streaming import AudioReader
@@ -206,9 +206,11 @@ def load_separator(
 
     def separate(mixture: np.ndarray) -> np.ndarray:
         try:
-            return loaded.separate(mixture, sample_rate, len(sources))
+            estimates = loaded.separate(mixture, sample_rate, len(sources))
+            check_estimates(estimates, len(sources), len(mixture))
         except ValueError as error:
             raise UserError(f"{method} fails: {error}; choose another method") from None
+        return estimates
 
     names = sources if meta.labelled else component_names(card, len(sources))
     return Separator(separate, sample_rate, names, meta.labelled)

@@ -257,6 +257,16 @@ def test_musdb18_as_it_lies(tmp_path):
     assert next(track.name for track in find_stems(tmp_path)) == "A_-_B"
 
 
+def test_a_stem_file_of_the_other_ending_is_a_track_too(tmp_path):
+    """stemgen 47, mixxx 13558: programs write .stem.m4a as well."""
+    stempeg = pytest.importorskip("stempeg")
+    (tmp_path / "song.stem.m4a").symlink_to(stempeg.example_stem_path())
+    (track,) = find_stems(tmp_path, tested_on=True)
+    assert (track.name, track.folder) == ("song", tmp_path / "song.stem.m4a")
+    audio, _ = read_stems(track.folder, ["drums", "bass"], 44100)
+    assert np.abs(audio).max(axis=1).min() > 0.01
+
+
 def test_a_stem_file_without_stems_says_so(tmp_path):
     path = tmp_path / "song.stem.mp4"
     path.write_bytes(b"nothing")

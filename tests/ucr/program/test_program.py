@@ -148,6 +148,30 @@ def test_a_learned_method_elsewhere_gets_its_weights_and_no_options_that_it_lack
     np.testing.assert_allclose(bass, 3 * drums, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("gives", "said"),
+    [("None", "returned NoneType, not a NumPy array"), ("mixture[None]", "returned float32[1, ")],
+)
+def test_a_method_that_gives_no_estimates_is_named(tmp_path, song, capsys, gives, said):
+    text = (ROOT / "baselines" / "mixture.py").read_text().replace('"mixture"', '"own"')
+    start = text.index("        return ")
+    (tmp_path / "own.py").write_text(f"{text[:start]}        return {gives}\n")
+    assert (
+        run(
+            "separate",
+            song,
+            "-o",
+            tmp_path / "stems",
+            "--method",
+            tmp_path / "own.py",
+            "--task",
+            "drums+bass",
+        )
+        == 1
+    )
+    assert f"fails: {said}" in capsys.readouterr().err
+
+
 def not_audio(folder):
     (folder / "song.wav").write_text("no audio")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -162,6 +163,81 @@ def test_every_format_that_says_how_long_it_is_tells_that_it_is_cut(tmp_path, ca
     assert f"song.{ending} holds 1." in (error := capfd.readouterr().err)
     assert "of the 3.0 s that it announces: get it whole, or allow it" in error
     assert run("separate", path, "-o", tmp_path / "stems", "--allow-truncated") == 0
+
+
+def header_of_half(kind: str, sound: np.ndarray) -> bytes:
+    """A file whose header tells of half its samples."""
+    target = io.BytesIO()
+    soundfile.write(target, sound, RATE, "MPEG_LAYER_III" if kind == "MP3" else "PCM_16", format=kind)
+    data, half = bytearray(target.getvalue()), sound.size  # bytes
+    if kind == "MP3":
+        place = max(data.find(b"Xing"), data.find(b"Info")) + 8
+        struct.pack_into(">I", data, place, struct.unpack_from(">I", data, place)[0] // 2)
+    elif kind == "FLAC":
+        packed = struct.unpack_from(">Q", data, 18)[0]
+        struct.pack_into(">Q", data, 18, packed - (packed & 0xFFFFFFFFF) + len(sound) // 2)
+    elif kind == "RF64":
+        struct.pack_into("<QQ", data, data.find(b"ds64") + 16, half, len(sound) // 2)
+    elif kind == "AU":
+        struct.pack_into(">I", data, 8, half)
+    elif kind == "AIFF":
+        struct.pack_into(">I", data, data.find(b"SSND") + 4, half + 8)
+    elif kind == "CAF":
+        struct.pack_into(">q", data, data.find(b"data") + 4, half + 4)
+    else:
+        struct.pack_into("<I", data, data.find(b"data") + 4, half)
+    return bytes(data)
+
+
+def noise_of(seconds: float) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-0.5, 0.5, (round(seconds * RATE), 2))
+
+
+@pytest.mark.parametrize("kind", ["WAV", "WAVEX", "RF64", "FLAC", "MP3"])
+def test_what_a_header_does_not_tell_of_is_read(tmp_path, kind):
+    path, sound = tmp_path / "song.wav", noise_of(6.0)
+    path.write_bytes(header_of_half(kind, sound))
+    assert run("separate", path, "-o", tmp_path / "stems", "--method", "mixture") == 0
+    heard, stem = read_audio(path)[0].T, read(tmp_path / "stems" / "song" / "component_0.wav")[0]
+    assert len(heard) == len(stem) == pytest.approx(len(sound), abs=1152)
+    if kind != "MP3":
+        np.testing.assert_allclose(heard, sound, atol=2**-15)
+
+
+@pytest.mark.parametrize("n_channels", [1, 3, 8, 9, 12])
+def test_any_number_of_channels_is_read_by_ffmpeg_too(tmp_path, n_channels):
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, (4 * RATE, n_channels))
+    (tmp_path / "song.wav").write_bytes(header_of_half("WAV", sound))
+    np.testing.assert_allclose(read_audio(tmp_path / "song.wav")[0], sound.T, atol=2**-15)
+
+
+@pytest.mark.parametrize("kind", ["AIFF", "AU", "CAF"])
+def test_what_a_header_does_not_tell_of_is_named(tmp_path, capsys, kind):
+    path = tmp_path / "song.wav"
+    path.write_bytes(header_of_half(kind, noise_of(6.0)))
+    assert run("separate", path, "-o", tmp_path / "stems") == 1
+    assert "song.wav holds 3.0 s more than its header says: convert it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "more",
+    [b"LIST" + struct.pack("<I", 500000) + bytes(500000), b"ID3\x04" + bytes(500000), bytes(400), b"TAG"],
+)
+def test_what_follows_the_samples_is_no_sound(tmp_path, more):
+    soundfile.write(tmp_path / "song.wav", noise_of(3.0), RATE, "PCM_16")
+    with (tmp_path / "song.wav").open("ab") as file:
+        file.write(more)
+    assert read_audio(tmp_path / "song.wav")[0].shape == (2, 3 * RATE)
+
+
+@pytest.mark.parametrize("padding", [b"\0", b""])
+def test_a_chunk_after_samples_of_odd_length_is_no_sound(tmp_path, padding):
+    """libsndfile 331 and 887: some programs leave the byte out that makes a chunk's length even."""
+    soundfile.write(tmp_path / "song.wav", noise_of(1.0)[:-1, 0], RATE, "PCM_24")
+    data = (tmp_path / "song.wav").read_bytes()
+    data = data[: 44 + 3 * (RATE - 1)] + padding + b"LIST" + struct.pack("<I", 100000) + bytes(100000)
+    (tmp_path / "song.wav").write_bytes(data)
+    assert read_audio(tmp_path / "song.wav")[0].shape == (1, RATE - 1)
 
 
 def joined(path: Path, *parts: Path) -> Path:

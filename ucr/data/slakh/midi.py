@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ucr.data.slakh.patches import patch_for
+from ucr.data.slakh.rhythm import Channel, Rhythm
 from ucr.data.slakh.song import INST_CLASSES, Note, Song, Stem
 from ucr.data.tracks import files_below
 from ucr.foundation.errors import UserError, check_name
@@ -21,11 +22,10 @@ from ucr.foundation.hashes import bytes_hash
 CHUNK = re.compile(rb"[A-Za-z0-9 ]{4}")  # a name in the format, such as MTrk
 ENDINGS = {".mid", ".midi", ".kar", ".rmi"}
 LONGEST = 1800.0  # seconds; a longer one is a medley or damaged, and would not fit in memory
-DRUMS = 9  # the channel of drum kits, counted from 0
 META, SYSTEM_EXCLUSIVE = 0xFF, (0xF0, 0xF7)
 NOTE_OFF, NOTE_ON, CONTROL, PROGRAM, CHANNEL_PRESSURE = 0x8, 0x9, 0xB, 0xC, 0xD
 PORT, END_OF_TRACK, TEMPO, METRE = 0x21, 0x2F, 0x51, 0x58
-PEDAL, SOUND_OFF, NOTES_OFF = 64, 120, 123
+BANK, PEDAL, SOUND_OFF, NOTES_OFF = 0, 64, 120, 123
 
 
 def split_of(name: str) -> str:
@@ -54,9 +54,9 @@ def read_midi(path: Path) -> Song:
     """Read a Standard MIDI File as a song.
 
     Tempi count wherever they stand. A note sounds with the program that its track, or else another, has given its
-    channel when it begins. A note that nothing ends lasts as long as its track. A sustain pedal lengthens the notes
-    that it holds. Pitch bends and other controllers are left out: the synthesiser knows none. A metre that can't be
-    is taken for 4/4.
+    channel when it begins, or with a drum kit (`ucr.data.slakh.rhythm`). A note that nothing ends lasts as long as its
+    track. A sustain pedal lengthens the notes that it holds. Pitch bends and other controllers are left out: the
+    synthesiser knows none. A metre that can't be is taken for 4/4.
 
     Raises
     ------
@@ -73,9 +73,8 @@ def read_midi(path: Path) -> Song:
     if not sequence.parts:
         raise UserError(f"{path} holds no note: replace or remove it")
     stems = []
-    for (_, channel, program), notes in sequence.parts.items():
+    for (_, channel, program, is_drum), notes in sequence.parts.items():
         ends = _ends(notes, sequence.pedals.get(channel, []))
-        is_drum = channel[1] == DRUMS
         beats = [
             Note(
                 note.start / sequence.resolution,
@@ -108,15 +107,12 @@ class _Played:
     end: int = -1
 
 
-Channel = tuple[int, int]  # port, channel
-
-
 @dataclass
 class _Sequence:
-    """What a file plays, in ticks: its notes by (track, channel, program), and what holds for all of them."""
+    """What a file plays, in ticks: its notes by (track, channel, program, is_drum), and what holds for all of them."""
 
     resolution: float  # ticks per beat
-    parts: dict[tuple[int, Channel, int], list[_Played]] = field(default_factory=dict)
+    parts: dict[tuple[int, Channel, int, bool], list[_Played]] = field(default_factory=dict)
     pedals: dict[Channel, list[tuple[int, bool]]] = field(default_factory=dict)
     tempos: dict[int, float] = field(default_factory=lambda: {0: 120.0})  # beats per minute
     metre: tuple[int, int] = (4, 4)
@@ -148,7 +144,7 @@ def _read(data: bytes) -> _Sequence:
     programs: dict[Channel | tuple[int, Channel], int] = {}
     sounding: dict[tuple[int, Channel, int], list[_Played]] = {}
     offs: dict[tuple[int, Channel, int], list[int]] = {}
-    metred = False
+    rhythm, metred = Rhythm(), False
     merged = [(tick, i, status, body) for i, track in enumerate(tracks) for tick, status, body in track]
     for tick, track, status, body in sorted(merged, key=lambda event: event[0]):
         if status == META:
@@ -159,9 +155,15 @@ def _read(data: bytes) -> _Sequence:
             elif body[0] == METRE and len(body) > 2 and not metred and body[1] and body[2] < 8:
                 sequence.metre, metred = (body[1], 2 ** body[2]), True
             continue
+        if status in SYSTEM_EXCLUSIVE:
+            rhythm.message(ports[track], body)
+            continue
         kind, channel = status >> 4, (ports[track], status & 0xF)
         if kind == PROGRAM:
+            rhythm.change(channel)
             programs[channel] = programs[track, channel] = body[0]
+        elif kind == CONTROL and body[0] == BANK:
+            rhythm.select(channel, body[1])
         elif kind == CONTROL and body[0] == PEDAL:
             sequence.pedals.setdefault(channel, []).append((tick, body[1] >= 64))
         elif kind == CONTROL and body[0] in (SOUND_OFF, NOTES_OFF):
@@ -174,7 +176,7 @@ def _read(data: bytes) -> _Sequence:
             if kind == NOTE_ON and velocity:
                 note = _Played(tick, pitch, velocity)
                 program = programs.get((track, channel), programs.get(channel, 0))
-                part = (track, channel, program)
+                part = (track, channel, program, channel in rhythm)
                 sequence.parts.setdefault(part, []).append(note)
                 sounding.setdefault(key, []).append(note)
             else:
@@ -205,7 +207,7 @@ def _tracks(data: bytes, place: int) -> Iterator[bytes]:
 
 
 def _events(track: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Tick, status and data bytes of what a track holds; of META, its kind first; system exclusives are left out."""
+    """Tick, status and data bytes of what a track holds; of META, its kind first."""
     place, tick, running = 0, 0, 0
     while place < len(track):
         delta, place = _number(track, place)
@@ -222,6 +224,7 @@ def _events(track: bytes) -> Iterator[tuple[int, int, bytes]]:
             place = after + size
         elif status in SYSTEM_EXCLUSIVE:
             size, place = _number(track, place)
+            yield tick, status, track[place : place + size]
             place += size
         elif 0x80 <= status < 0xF0:
             running = status

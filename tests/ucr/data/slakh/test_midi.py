@@ -12,7 +12,7 @@ import mido
 import pretty_midi
 import pytest
 
-from tests.midi_bytes import BASS, DRUMS, NOTE, track
+from tests.midi_bytes import BASS, DRUMS, NOTE, Event, track
 from tests.midi_bytes import midi as midi_bytes
 from ucr.data.slakh.midi import find_midi, read_midi, split_of
 from ucr.data.slakh.song import Song
@@ -159,6 +159,71 @@ def test_a_program_in_another_track_counts_unless_a_track_has_its_own(tmp_path):
     assert notes(read(tmp_path, midi_bytes(setting, track(*NOTE)))) == [("Bass", 33, 0, 1, 60, 90)]
     both = notes(read(tmp_path, midi_bytes(own, track((0, [0xC0, 33]), *NOTE))))
     assert [program for _, program, *_ in both] == [40, 33]
+
+
+def exclusive(*data: int) -> Event:
+    return 0, [0xF0, len(data) + 1, *data, 0xF7]
+
+
+def bank(channel: int, number: int) -> Event:
+    return 0, [0xB0 | channel, 0, number]
+
+
+def melody(channel: int, program: int = 0) -> list[Event]:
+    return [(0, [0xC0 | channel, program]), (0, [0x90 | channel, 38, 90]), (480, [0x80 | channel, 38, 0])]
+
+
+GS_RESET = exclusive(0x41, 0x10, 0x42, 0x12, 0x40, 0x00, 0x7F, 0x00, 0x41)
+XG_ON = exclusive(0x43, 0x10, 0x4C, 0x00, 0x00, 0x7E, 0x00)
+GM_ON = exclusive(0x7E, 0x7F, 0x09, 0x01)
+
+
+def gs_rhythm(part: int, use: int) -> Event:
+    return exclusive(0x41, 0x10, 0x42, 0x12, 0x40, 0x10 | part, 0x15, use, 0)
+
+
+def xg_mode(part: int, mode: int) -> Event:
+    return exclusive(0x43, 0x10, 0x4C, 0x08, part, 0x07, mode)
+
+
+@pytest.mark.parametrize(
+    ("events", "drums"),
+    [
+        (melody(10), [False]),
+        ([bank(10, 120), *melody(10)], [True]),  # General MIDI 2
+        ([bank(10, 127), *melody(10)], [True]),  # XG
+        ([XG_ON, bank(3, 126), *melody(3)], [True]),
+        ([GS_RESET, bank(10, 127), *melody(10)], [False]),  # the sounds of the MT-32
+        ([bank(9, 121), *melody(9)], [False]),
+        ([bank(9, 0), *melody(9)], [True]),
+        ([bank(10, 120), *NOTE], [False]),  # another channel
+        ([*melody(10), bank(10, 120), *melody(10), bank(10, 0), *melody(10)], [False, True, False]),
+        (
+            [(0, [0xCA, 0]), bank(10, 120), (0, [0x9A, 38, 90]), (480, [0x8A, 38, 0])],
+            [False],
+        ),  # not in force yet
+        ([gs_rhythm(11, 1), *melody(11)], [True]),  # parts 11 to 15 are channels 12 to 16
+        ([gs_rhythm(1, 2), *melody(0)], [True]),  # parts 1 to 9 the first nine
+        ([gs_rhythm(0, 0), *melody(9)], [False]),  # part 0 the tenth
+        ([gs_rhythm(11, 1), gs_rhythm(11, 0), *melody(11)], [False]),
+        ([xg_mode(5, 2), *melody(5)], [True]),
+        ([xg_mode(5, 0), xg_mode(9, 0), *melody(9)], [False]),
+        ([gs_rhythm(11, 1), GM_ON, *melody(11)], [False]),
+        ([xg_mode(5, 1), XG_ON, *melody(5)], [False]),
+        ([exclusive(0x41), exclusive(0x43, 0x10, 0x4C), exclusive(), *melody(5)], [False]),
+    ],
+)
+def test_drums_are_what_the_file_makes_drums(tmp_path, events, drums):
+    stems = read(tmp_path, midi_bytes(track(*events))).stems
+    found = sorted(
+        (note.start, stem.is_drum, stem.inst_class == "Drums") for stem in stems for note in stem.notes
+    )
+    assert [kinds for _, *kinds in found] == [[each, each] for each in drums]
+
+
+def test_two_channels_of_drums_keep_their_kits(tmp_path):
+    song = read(tmp_path, midi_bytes(track(bank(10, 120), *melody(10, 25), *melody(9, 8))))
+    assert [(stem.inst_class, stem.patch.program) for stem in song.stems] == [("Drums", 25), ("Drums", 8)]
 
 
 def test_a_note_without_an_end_lasts_as_long_as_its_track(tmp_path):
