@@ -173,7 +173,7 @@ def encode_image(decibels: np.ndarray, top: float, colours: Colormap) -> str:
     """WebP of a spectrogram, base64; `top` in dB is the brightest colour."""
     scaled = np.clip(1 + (decibels - top) / DYNAMIC_RANGE, 0, 1)
     buffer = io.BytesIO()
-    Image.fromarray(colours(scaled, bytes=True)[..., :3]).save(buffer, format="WEBP", quality=55, method=4)
+    Image.fromarray(colours(scaled, bytes=True)[..., :3]).save(buffer, format="WEBP", quality=40, method=4)
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
