@@ -119,7 +119,6 @@ def pretend_music(n_sources: int, n_samples: int, sample_rate: int = 24000) -> n
 
 def tiny_decomposition(folder: Path, params: Params) -> None:
     """Write a small random decomposition model of the run's codec and sources."""
-    codec = make_codec(params.codec, params.segments.sample_rate)
     decomposition = params.decomposition.model_dump()
     decomposition["encoder"]["channels"] = [8, 1]
     decomposition["denoiser"] |= {
@@ -128,6 +127,12 @@ def tiny_decomposition(folder: Path, params: Params) -> None:
         "strides": [2, 2],
         "attention": [False, True],
     }
+    random_decomposition(folder, params, decomposition)
+
+
+def random_decomposition(folder: Path, params: Params, decomposition: dict) -> None:
+    """Write a random decomposition model of these parameters, of the run's codec and sources."""
+    codec = make_codec(params.codec, params.segments.sample_rate)
     setting = Setting(
         sources=params.sources,
         sample_rate=codec.sample_rate,

@@ -6,44 +6,31 @@ from base64 import b64decode
 import numpy as np
 import pytest
 import soundfile
-import torch
 
 from eval.report.results import read_results
 from eval.report.rounds import hear
 from pipelines.report import make_report
+from tests.baselines.helpers import random_decomposition
 from tests.reports.test_report import Page
-from ucr.codecs import make_codec
-from ucr.foundation.checkpoints import FIRST_ROUND, WEIGHTS, save_model
+from ucr.foundation.checkpoints import FIRST_ROUND, WEIGHTS
 from ucr.foundation.errors import UserError
 from ucr.foundation.params import DecompositionParams
 from ucr.foundation.schema import merge
-from ucr.model.decomposition import Setting
 
 
 def write_rounds(root, params):
     """Untrained weights of both rounds of the variant `composed`, and parameters that know it."""
-    codec = make_codec(params.codec, params.segments.sample_rate)
     own = params.decomposition.model_dump()
     differing = {"guided": 0.0, "encoder": {"channels": [8, 8], "width": [1, 8], "pool": [1, 4]}}
     for folder, changes in (
         ("composed", {"encoder": {"channels": [8, 8]}}),
         (f"composed/{FIRST_ROUND}", differing),
     ):
-        setting = Setting(
-            sources=params.sources,
-            sample_rate=params.segments.sample_rate,
-            codec=params.codec.model_dump(),
-            codec_fingerprint=codec.fingerprint,
-            channels=codec.channels,
-            frame_rate=codec.frame_rate,
-            mean=0.0,
-            std=1.0,
-            params=DecompositionParams.model_validate(merge(own, changes)).model_dump(),
-        )
-        torch.manual_seed(0)
         path = root / "models" / folder
         path.mkdir(parents=True)
-        save_model(path, setting.build(), setting.to_config(), {})
+        random_decomposition(
+            path, params, DecompositionParams.model_validate(merge(own, changes)).model_dump()
+        )
     return params.model_copy(update={"variants": {"composed": {"guided": 0.0}}})
 
 
