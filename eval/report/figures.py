@@ -75,9 +75,19 @@ def _saving(folder: Path, name: str) -> Iterator[Callable[[Figure], None]]:
         figures: list[Figure] = []
         yield figures.append
         for figure in figures:
+            _settle(figure)
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
             figure.savefig(folder / f"{name}.png", dpi=160, metadata={"Software": None})
             plt.close(figure)
+
+
+def _settle(figure: Figure) -> None:
+    """Lay a figure out once, with rounded positions: the solver's last digit differs between processes."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axis in figure.axes:
+        left, bottom, width, height = (round(each, 6) for each in axis.get_position(original=True).bounds)
+        axis.set_position((left, bottom, width, height))
 
 
 def draw_scores(separation: pd.DataFrame, kinds: dict[str, str], folder: Path) -> Drawing:
