@@ -32,7 +32,7 @@ import soundfile
 import torch
 from tqdm import tqdm
 
-from benchmarks.projects import REMEDY, ROOT, run_stage, write_params
+from benchmarks.projects import ROOT, keep_rows, run_stage, write_params
 from benchmarks.published_scheme import write_encodec
 from ucr.codecs import make_codec
 from ucr.data.segments import SegmentStore
@@ -40,7 +40,7 @@ from ucr.data.slakh.read import Track, find_tracks
 from ucr.data.slakh.song import SPLITS
 from ucr.foundation.checkpoints import default_device
 from ucr.foundation.errors import UserError, command
-from ucr.foundation.files import read_json, read_table, write_csv
+from ucr.foundation.files import read_json
 from ucr.foundation.params import load_params
 from ucr.training.latents import BATCH
 
@@ -137,15 +137,6 @@ def measure(songs: list[Track], hours: list[float], codec: dict, folder: Path) -
     return pd.DataFrame(rows)
 
 
-def add(rows: pd.DataFrame, path: Path) -> None:
-    """Put rows into the table, in place of older ones of the same codec and hours."""
-    if path.is_file():
-        old = read_table(path, remedy=REMEDY)
-        same = old["codec"].isin(rows["codec"]) & old["hours"].isin(rows["hours"])
-        rows = pd.concat([old[~same], rows])
-    write_csv(path, rows)
-
-
 @command
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -168,7 +159,7 @@ def main() -> None:
         if arguments.codec != "mel":
             codec["weights"] = str(write_encodec(folder / "encodec.safetensors"))
         rows = measure(find_tracks(linked), arguments.hours, codec, folder)
-    add(rows, TABLE)
+    keep_rows(rows, TABLE, "codec", "hours")
     print(rows.to_string(index=False))
     print(f"{len(songs)} songs linked; also in {TABLE.relative_to(ROOT)}")
 

@@ -10,9 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from ucr.foundation.errors import UserError
+from ucr.foundation.files import read_table, write_csv
 from ucr.foundation.params import Params, check_params
 from ucr.foundation.schema import merge, read_yaml
 
@@ -34,6 +36,16 @@ def write_params(folder: Path, changes: dict) -> Params:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(params.model_dump()))
     return params
+
+
+def keep_rows(rows: pd.DataFrame, path: Path, *keys: str) -> None:
+    """Write rows into the table at `path`, in place of older ones with the same values of `keys`."""
+    if path.is_file():
+        old = read_table(path, list(keys), remedy=REMEDY)
+        new = set(rows[list(keys)].itertuples(index=False, name=None))
+        kept = [row not in new for row in old[list(keys)].itertuples(index=False, name=None)]
+        rows = pd.concat([old[kept], rows])
+    write_csv(path, rows)
 
 
 def run_stage(stage: str, project: Path, *arguments: str) -> dict[str, float]:

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.projects import REMEDY
+from benchmarks.projects import keep_rows
 from eval.quick import mean_si_scores
 from ucr.data.segments import SegmentStore
 from ucr.foundation.errors import UserError, command
-from ucr.foundation.files import read_table, write_csv
 from ucr.foundation.params import load_params
 from ucr.methods.registry import load_method
 
@@ -48,11 +47,8 @@ def main() -> None:
         ]
     table = pd.DataFrame(rows)
     print(table.to_string(index=False))
-    if TABLE.is_file():
-        others = read_table(TABLE, remedy=REMEDY)
-        new = table[["task", "method"]].apply(tuple, axis=1)
-        table = pd.concat([others[~others[["task", "method"]].apply(tuple, axis=1).isin(new)], table])
-    write_csv(TABLE, table.sort_values(["task", "source", "si_sdr"], ascending=[True, True, False]))
+    order = table.sort_values(["task", "source", "si_sdr"], ascending=[True, True, False])
+    keep_rows(order, TABLE, "task", "method")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 
 from benchmarks import preprocessing
@@ -24,14 +23,6 @@ def test_linked_sets_are_as_long_as_told_and_take_no_space(tmp_path, songs):
     assert [track.split for track in tracks] == ["train"] * 4 + ["validation", "test"]
     first, second = (track.folder / "stems" / "S00.flac" for track in tracks[:2])
     assert first.samefile(second)
-
-
-def test_a_new_run_replaces_its_own_rows(tmp_path):
-    path = tmp_path / "table.csv"
-    for speed in (1, 2):
-        preprocessing.add(pd.DataFrame([{"codec": "mel", "hours": 1, "speed": speed}]), path)
-        preprocessing.add(pd.DataFrame([{"codec": "mel", "hours": 10, "speed": speed}]), path)
-    assert pd.read_csv(path).to_numpy().tolist() == [["mel", 1, 2], ["mel", 10, 2]]
 
 
 @pytest.mark.slow

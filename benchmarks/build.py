@@ -1,0 +1,393 @@
+"""Two checkouts of this project side by side, in turns -> benchmarks/build.csv.
+
+    git worktree add ../before 36a51f8
+    python -m benchmarks.build ../before . [--rows nmf rpca] [--turns 3]
+
+Both run on the same rendered songs, at the settings that the first has by default, with the packages of the
+environment that runs this. Each command is a process of its own, started as a user starts it. Where a row is less
+its start, the same command on next to nothing is taken off in each turn. The table has the medians and ranges of
+wall time, of CPU time and of the largest memory of the process and its children (their own pages). Refused where
+the machine is not quiet, since neighbours change ratios.
+
+Columns: `row`; for each of `before` and `after` the medians `wall` and `cpu` (seconds), `memory` (MB) and `disk`
+(MB, of what the command wrote), each with its range over the turns; `wall_ratio`, `cpu_ratio`, `memory_ratio`,
+`disk_ratio`: before by after; `turns`; `cores`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+import yaml
+from tqdm import tqdm
+
+from benchmarks import scoring
+from benchmarks.preprocessing import link_songs
+from benchmarks.projects import ROOT, keep_rows
+from benchmarks.published_scheme import write_encodec
+from ucr.data.slakh.read import Track, find_tracks
+from ucr.foundation.errors import UserError, command
+from ucr.foundation.schema import read_yaml
+
+TABLE = ROOT / "benchmarks" / "build.csv"
+QUIET = 0.5  # load of the last minute
+POLL = 0.05  # seconds between looks at the processes' memory
+TEST_SONGS = 8
+HOURS = {"mel": 2.0, "encodec_24khz": 0.1}  # of songs, for preprocessing
+# What each method ran at in the first build that this was written for, so that both do the same work.
+METHODS: dict[str, dict] = {
+    "hpss": {"n_fft": 2048, "hop": 512, "kernel": 31},
+    "nmf": {"components": 32, "iterations": 100},
+    "ica": {},
+    "rpca": {},
+    "repet_sim": {"neighbours": 100, "apart_seconds": 1.0},
+    "ucr_adapted": {"steps": 1},
+}
+MEASURES = ("wall", "cpu", "memory", "disk")
+
+
+@dataclass(frozen=True)
+class Used:
+    """What commands took: seconds, seconds of CPU, MB of memory, MB that they wrote."""
+
+    wall: float
+    cpu: float
+    memory: float
+    disk: float = np.nan
+
+    def less(self, start: Used) -> Used:
+        """Without what a call on next to nothing takes; memory and disk stay."""
+        return Used(self.wall - start.wall, self.cpu - start.cpu, self.memory, self.disk)
+
+
+def together(parts: Iterable[Used]) -> Used:
+    """One after the other."""
+    parts = list(parts)
+    return Used(
+        sum(each.wall for each in parts), sum(each.cpu for each in parts), max(each.memory for each in parts)
+    )
+
+
+@dataclass(frozen=True)
+class Build:
+    """A checkout."""
+
+    name: str
+    root: Path
+
+    def run(self, folder: Path, *arguments: str | Path, out: Path | None = None) -> Used:
+        """Run a module of this checkout in a folder.
+
+        Raises
+        ------
+        UserError
+            If it fails, with the last line that it wrote.
+        """
+        environment = os.environ | {"PYTHONPATH": str(self.root)}
+        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        log = folder / "log.txt"
+        with log.open("w") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *map(str, arguments)], cwd=folder, env=environment, stdout=file, stderr=file
+            )  # fmt: skip
+            peak = [0.0]
+            watcher = threading.Thread(target=_watch, args=(process, peak))
+            watcher.start()
+            process.wait()
+            wall = time.perf_counter() - began
+            watcher.join()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if process.returncode:
+            last = (log.read_text(errors="replace").split("\n")[-2:] or [""])[0][-300:]
+            raise UserError(f"{self.name}: {' '.join(map(str, arguments))} failed: {last}")
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        disk = np.nan if out is None else sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
+        return Used(wall, cpu, peak[0], disk)
+
+    def project(self, folder: Path, changes: dict) -> Path:
+        """A folder with this checkout's own parameters, some of their sections replaced."""
+        folder.mkdir(parents=True)
+        values = read_yaml(self.root / "params.yaml")
+        values |= {key: {} for key in ("tests", "variants", "unsupervised") if key in values}
+        (folder / "ucr").symlink_to(
+            self.root / "ucr"
+        )  # the shipped weights' folder is named relative to the project
+        (folder / "params.yaml").write_text(yaml.safe_dump(values | changes))
+        return folder
+
+
+def _watch(process: subprocess.Popen, peak: list[float]) -> None:
+    while process.poll() is None:
+        peak[0] = max(peak[0], sum(map(_own_memory, _family(process.pid))) / 1024)
+        time.sleep(POLL)
+
+
+def _family(pid: int) -> list[int]:
+    found, queue = [], [pid]
+    while queue:
+        found.append(queue.pop())
+        with contextlib.suppress(OSError):  # it may end meanwhile
+            for path in Path(f"/proc/{found[-1]}/task").glob("*/children"):
+                queue += map(int, path.read_text().split())
+    return found
+
+
+def _own_memory(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        if found := re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()):
+            return int(found[1])
+    return 0
+
+
+def preprocess(build: Build, folder: Path, songs: Path, codec: dict) -> Used:
+    """Stages `data`, `segments` and `latents`, timed but for the first; `disk` is of the latents."""
+    own = read_yaml(build.root / "params.yaml")
+    changes: dict = {
+        "data": _data(build, songs),
+        "codec": own["codec"] | codec,
+        "methods": {"mixture": own["methods"]["mixture"]},
+    }
+    if codec["name"] != "mel":  # its latents don't add as magnitudes do
+        changes["decomposition"] = own["decomposition"] | {"composition": "mean", "guided": 0.0}
+    project = build.project(folder, changes)
+    build.run(project, "pipelines.data")
+    cut = build.run(project, "pipelines.segments")
+    encoded = build.run(project, "pipelines.latents", out=project / "latents")
+    both = together([cut, encoded])
+    return Used(both.wall, both.cpu, both.memory, encoded.disk)
+
+
+def _data(build: Build, songs: Path) -> dict:
+    return read_yaml(build.root / "params.yaml")["data"] | {"name": "slakh2100", "path": str(songs)}
+
+
+class Bench:
+    """What the rows share: songs, projects, files.
+
+    Parameters
+    ----------
+    builds
+        The two checkouts.
+    songs
+        Rendered songs in Slakh2100's layout.
+    folder
+        For everything that is made.
+    """
+
+    def __init__(self, builds: list[Build], songs: list[Track], folder: Path):
+        self.builds, self.songs, self.folder = builds, songs, folder
+        self._number = itertools.count()
+
+    def fresh(self) -> Path:
+        """A folder that doesn't exist yet."""
+        return self.folder / f"{next(self._number):04}"
+
+    def linked(self, hours: float) -> Path:
+        """A set of at least so many hours, three songs at the least."""
+        path = self.folder / f"songs-{hours:g}"
+        if not path.exists():
+            link_songs(self.songs, hours, path)
+        return path
+
+    def preprocessing(self, codec: str) -> Callable[[Build], Used]:
+        """Segments and latents of a large set, less those of three songs."""
+
+        def row(build: Build) -> Used:
+            settings: dict = {"name": codec}
+            if codec != "mel":
+                settings["weights"] = str(write_encodec(self.folder / "encodec.safetensors"))
+            sets = (self.linked(0), self.linked(HOURS[codec]))
+            start, found = (preprocess(build, self.fresh(), songs, settings) for songs in sets)
+            return found.less(start)
+
+        return row
+
+    def segmented(self, build: Build) -> Path:
+        """A project of this build with test segments, made once."""
+        project = self.folder / f"segments-{build.name}"
+        if not project.exists():
+            songs = self.folder / "test-songs"
+            if not songs.exists():
+                _link_split(self.songs, songs)
+            methods = {"mixture": {}} | METHODS
+            own = read_yaml(build.root / "params.yaml")["methods"]
+            kept = ("code", "needs")
+            options = {
+                name: {key: own[name][key] for key in kept if key in own[name]} | more
+                for name, more in methods.items()
+            }
+            build.project(project, {"data": _data(build, songs), "methods": options})
+            for stage in ("data", "segments", "latents", "references"):
+                build.run(project, f"pipelines.{stage}")
+        return project
+
+    def method(self, name: str) -> Callable[[Build], Used]:
+        """The stage `separate` of a method, less that of `mixture`."""
+
+        def row(build: Build) -> Used:
+            project = self.segmented(build)
+            start, found = (build.run(project, "pipelines.separate", each) for each in ("mixture", name))
+            return found.less(start)
+
+        return row
+
+    def stage_score(self, build: Build) -> Used:
+        """The stage `score` of every method here, one after the other."""
+        project = self.segmented(build)
+        names = ["mixture", *METHODS]
+        for name in names:
+            if not (project / "estimates" / name).exists():
+                build.run(project, "pipelines.separate", name)
+        return together([build.run(project, "pipelines.score", name) for name in names])
+
+    def eval_score(self, build: Build) -> Used:
+        """`python -m eval score` of two songs of 150 s with four sources."""
+        songs = self._songs_to_score()
+        return build.run(songs, "eval", "score", songs / "true", songs / "found", "--csv", self.fresh())
+
+    def museval(self) -> Used:
+        """museval's BSS Eval v4 of the same songs."""
+        return Build("museval", ROOT).run(
+            self.folder, "benchmarks.scoring", "--museval", self._songs_to_score()
+        )
+
+    def _songs_to_score(self) -> Path:
+        songs = self.folder / "to-score"
+        if not songs.exists():
+            scoring.make_songs(songs, scoring.Case(2, 150, 4, 44100))
+        return songs
+
+    def hour(self, build: Build) -> Used:
+        """`ucr separate` of an hour in stereo, into drums and bass by the shipped weights."""
+        song = self.folder / "hour.wav"
+        if not song.exists():
+            _write_hour(self.songs, song)
+        out = self.fresh()
+        found = build.run(self.folder, "ucr", "separate", song, "-o", out, "--task", "drums+bass", out=out)
+        shutil.rmtree(out)
+        return found
+
+
+def _link_split(songs: list[Track], root: Path) -> None:
+    """Hard-link a training, a validation and several test songs."""
+    splits = ["train", "validation", *["test"] * TEST_SONGS]
+    for song, split in zip(sorted(songs, key=_length, reverse=True), splits, strict=False):
+        shutil.copytree(song.folder, root / split / song.folder.name, copy_function=os.link)
+
+
+def _length(song: Track) -> float:
+    return soundfile.info(next((song.folder / "stems").iterdir())).duration
+
+
+def _write_hour(songs: list[Track], path: Path) -> None:
+    """Songs' mixtures, one after the other, at 44.1 kHz, the right channel quieter."""
+    written, rate = 0, 44100
+    with soundfile.SoundFile(path, "w", rate, 2, "PCM_16") as file:
+        for song in itertools.cycle(songs):
+            mix = sum(soundfile.read(stem)[0] for stem in sorted((song.folder / "stems").iterdir()))
+            mix = np.asarray(mix) / max(1.0, float(np.abs(mix).max()))
+            file.write(np.stack([mix, 0.8 * mix], axis=1))
+            written += len(mix)
+            if written >= 3600 * rate:
+                return
+
+
+def rows(bench: Bench) -> dict[str, Callable[[Build], Used]]:
+    """Each row of the table: what a build runs in one turn."""
+    return {
+        "preprocessing, mel": bench.preprocessing("mel"),
+        "preprocessing, EnCodec": bench.preprocessing("encodec_24khz"),
+        **{name: bench.method(name) for name in METHODS},
+        "stage score": bench.stage_score,
+        "eval score": bench.eval_score,
+        "ucr separate, an hour": bench.hour,
+    }
+
+
+def summary(name: str, found: dict[str, list[Used]]) -> dict[str, object]:
+    """One row of the table."""
+    row: dict[str, object] = {"row": name}
+    middle: dict[tuple[str, str], float] = {}
+    for who, used in found.items():
+        for what in MEASURES:
+            values = [getattr(each, what) for each in used]
+            if not np.isfinite(values).all():
+                continue
+            middle[who, what] = float(np.median(values))
+            row[f"{who}_{what}"] = round(middle[who, what], 2)
+            row[f"{who}_{what}_range"] = f"{min(values):.2f} to {max(values):.2f}"
+    for what in MEASURES:
+        if middle.get(("after", what), 0) > 0:
+            row[f"{what}_ratio"] = round(middle["before", what] / middle["after", what], 2)
+    return row | {"turns": len(found["after"]), "cores": os.cpu_count()}
+
+
+def require_quiet() -> None:
+    """Raise a `UserError` if other work runs on the machine."""
+    load = os.getloadavg()[0]
+    if load > QUIET:
+        raise UserError(
+            f"the load is {load:.2f}: wait until it is under {QUIET}, ratios of a busy machine say little"
+        )
+
+
+@command
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.build",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("before", type=Path, help="a checkout")
+    parser.add_argument("after", type=Path, help="another")
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="only these")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--songs", type=Path, default=Path("data/slakh_mini"), help="rendered songs to link")
+    arguments = parser.parse_args()
+    builds = [Build(name, getattr(arguments, name).resolve()) for name in ("before", "after")]
+    for build in builds:
+        if not (build.root / "params.yaml").is_file():
+            raise UserError(f"{build.root} holds no params.yaml: name a checkout of this project")
+    require_quiet()
+    songs = find_tracks(arguments.songs)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copytree(arguments.songs, folder / "songs")  # hard links don't cross disks
+        bench = Bench(builds, find_tracks(folder / "songs"), folder)
+        every = rows(bench)
+        chosen = arguments.rows or list(every)
+        if unknown := sorted(set(chosen) - set(every)):
+            parser.error(f"no such row: {', '.join(unknown)}; there are {', '.join(every)}")
+        table = pd.DataFrame()
+        for row in tqdm(chosen, "rows", unit="row"):
+            found: dict[str, list[Used]] = {build.name: [] for build in builds}
+            for _ in range(arguments.turns):
+                for build in builds:
+                    found[build.name].append(every[row](build))
+                if row == "eval score":
+                    found.setdefault("museval", []).append(bench.museval())
+            table = pd.concat([table, pd.DataFrame([summary(row, found)])])
+            keep_rows(table, TABLE, "row")
+    print(table.filter(regex="row|ratio").to_string(index=False))
+    print(f"{len(songs)} songs; all columns in {TABLE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

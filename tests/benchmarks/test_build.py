@@ -1,0 +1,101 @@
+"""`benchmarks/build.py`: what a process takes, ratios, refusals, and two rows of this checkout beside itself."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import build, projects
+from benchmarks.build import Build, Used, summary
+from tests.helpers import ROOT
+
+
+def test_ratios_are_of_medians_and_ranges_are_kept():
+    found = {
+        "before": [Used(8.0, 16.0, 400.0), Used(9.0, 15.0, 500.0), Used(30.0, 17.0, 450.0)],
+        "after": [Used(2.0, 4.0, 300.0), Used(3.0, 4.0, 300.0), Used(4.0, 4.0, 300.0)],
+    }
+    row = summary("nmf", found)
+    assert (row["wall_ratio"], row["cpu_ratio"], row["memory_ratio"]) == (3.0, 4.0, 1.5)
+    assert row["before_wall_range"] == "8.00 to 30.00"
+    assert "disk_ratio" not in row
+    assert row["turns"] == 3
+
+
+def test_a_start_is_taken_off_times_alone():
+    assert Used(5.0, 8.0, 300.0, 12.0).less(Used(2.0, 3.0, 290.0)) == Used(3.0, 5.0, 300.0, 12.0)
+
+
+def test_memory_of_children_and_disk_are_counted(tmp_path):
+    (tmp_path / "spawning.py").write_text(
+        "import subprocess, sys, pathlib\n"
+        "pathlib.Path('out').mkdir()\n"
+        "pathlib.Path('out/file').write_bytes(bytes(3_000_000))\n"
+        "code = 'import time; held = b\"x\" * 200_000_000; time.sleep(0.5)'\n"
+        "subprocess.run([sys.executable, '-c', code], check=True)\n"
+    )
+    used = Build("here", tmp_path).run(tmp_path, "spawning", out=tmp_path / "out")
+    assert 190 < used.memory < 300
+    assert used.disk == 3.0
+    assert used.wall > 0.5 > used.cpu / 4
+
+
+def test_what_fails_is_named_with_its_last_line(tmp_path):
+    (tmp_path / "failing.py").write_text("raise SystemExit('error: no songs')")
+    with pytest.raises(build.UserError, match="after: failing failed: error: no songs"):
+        Build("after", tmp_path).run(tmp_path, "failing")
+
+
+def test_rows_replace_older_ones_of_the_same_keys(tmp_path):
+    path = tmp_path / "table.csv"
+    for speed in (1, 2):
+        for hours in (1, 10):
+            rows = pd.DataFrame([{"codec": "mel", "hours": hours, "speed": speed}])
+            projects.keep_rows(rows, path, "codec", "hours")
+    assert pd.read_csv(path).to_numpy().tolist() == [["mel", 1, 2], ["mel", 10, 2]]
+
+
+def test_a_busy_machine_is_refused(monkeypatch):
+    monkeypatch.setattr(os, "getloadavg", lambda: (1.7, 0.0, 0.0))
+    with pytest.raises(build.UserError, match=r"the load is 1\.70"):
+        build.require_quiet()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "named"),
+    [
+        (["nowhere", str(ROOT)], 1, "nowhere holds no params.yaml: name a checkout"),
+        ([str(ROOT), str(ROOT), "--songs", "nowhere"], 1, "nowhere"),
+        ([str(ROOT), str(ROOT), "--songs", "songs", "--rows", "sums"], 2, "no such row: sums; there are"),
+    ],
+)
+def test_bad_arguments_are_one_sentence(arguments, code, named, tmp_path, monkeypatch, make_track, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    for number in (1, 2, 3):
+        make_track(tmp_path / "songs" / f"Track{number:05d}", {"S00": ("Drums", 0.1), "S01": ("Bass", 0.2)})
+    monkeypatch.setattr("sys.argv", ["build", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        build.main()
+    assert ended.value.code == code
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_this_checkout_beside_itself(tmp_path, monkeypatch, make_track):
+    for number in range(1, 6):
+        stems = {"S00": ("Drums", 0.1), "S01": ("Bass", 0.2)}
+        make_track(tmp_path / "songs" / f"Track{number:05d}", stems, seconds=15.0)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    monkeypatch.setattr(build, "TABLE", tmp_path / "build.csv")
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    monkeypatch.setattr(build, "HOURS", {"mel": 0.03})
+    command = ["build", str(ROOT), str(ROOT), "--songs", str(tmp_path / "songs"), "--turns", "1"]
+    monkeypatch.setattr("sys.argv", [*command, "--rows", "preprocessing, mel", "repet_sim", "stage score"])
+    build.main()
+    table = pd.read_csv(tmp_path / "build.csv").set_index("row")
+    assert list(table.index) == ["preprocessing, mel", "repet_sim", "stage score"]
+    assert table.loc["preprocessing, mel", "disk_ratio"] == 1.0
+    assert 0.3 < table.loc["stage score", "cpu_ratio"] < 3
+    assert np.isfinite(table.loc["repet_sim", "after_memory"])
