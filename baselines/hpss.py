@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ucr.methods.contract import Baseline, Meta
-from ucr.signal.spectrogram import istft, stft
+from ucr.signal.medians import harmonic_percussive_masks
+from ucr.signal.spectrogram import apply_masks, stft
 
 META = Meta(
     name="hpss",
@@ -41,8 +42,6 @@ class Method(Baseline):
 
     def separate(self, mixture: np.ndarray, sample_rate: int, n_sources: int) -> np.ndarray:
         """See `Baseline.separate`."""
-        import librosa
-
         spectrogram = stft(mixture, self.n_fft, self.hop)
-        parts = librosa.decompose.hpss(spectrogram, kernel_size=self.kernel, power=self.power)
-        return istft(n_sources * np.stack(parts), len(mixture), self.n_fft, self.hop)
+        masks = harmonic_percussive_masks(np.abs(spectrogram), self.kernel, self.power)
+        return apply_masks(spectrogram, masks, len(mixture), self.n_fft, self.hop)

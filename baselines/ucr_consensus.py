@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import librosa
 import numpy as np
 import torch
 
 from ucr.codecs.mel import MelCodec
 from ucr.methods.contract import Meta
 from ucr.signal.adaptation import adapted
+from ucr.signal.medians import harmonic_percussive_masks
 from ucr.signal.nmf import factorise, nndsvd
 from ucr.signal.overlap import best_permutation
-from ucr.signal.spectrogram import istft, stft
+from ucr.signal.spectrogram import apply_masks, stft
 
 from ._shared.decomposition import PAPER, Shipped
 from ._shared.grouping import decoded_labels
@@ -64,8 +64,9 @@ class Method(Shipped):
             )
         found = [decoded_labels(self.codec, mixture, n_sources, self.percussive, self.seed, self.device)]
         if self.percussive and n_sources == 2:
-            parts = librosa.decompose.hpss(stft(mixture, 4096, 1024), kernel_size=17)
-            found.append(istft(2 * np.stack(parts), len(mixture), 4096, 1024))
+            spectrogram = stft(mixture, 4096, 1024)
+            masks = harmonic_percussive_masks(np.abs(spectrogram), 17)
+            found.append(apply_masks(spectrogram, masks, len(mixture), 4096, 1024))
         together = np.stack([learnt, *(each[best_permutation(learnt, each)] for each in found)])
         return np.average(together, axis=0, weights=weights(together)).astype(np.float32)
 

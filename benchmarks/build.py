@@ -9,9 +9,9 @@ its start, the same command on next to nothing is taken off in each turn. The ta
 wall time, of CPU time and of the largest memory of the process and its children (their own pages). Refused where
 the machine is not quiet, since neighbours change ratios.
 
-Columns: `row`; for each of `before` and `after` the medians `wall` and `cpu` (seconds), `memory` (MB) and `disk`
-(MB, of what the command wrote), each with its range over the turns; `wall_ratio`, `cpu_ratio`, `memory_ratio`,
-`disk_ratio`: before by after; `turns`; `cores`.
+Columns: `row`; for each of `before` and `after` the medians `wall` and `cpu` (seconds), `memory` (MB), `disk` (MB, of
+what the command wrote) and `rtf` (a method's seconds per second of audio, of one segment or of eight at once,
+whichever is less), each with its range over the turns; their ratios, before by after; `turns`; `cores`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,7 @@ from benchmarks.projects import ROOT, keep_rows
 from benchmarks.published_scheme import write_encodec
 from ucr.data.slakh.read import Track, find_tracks
 from ucr.foundation.errors import UserError, command
+from ucr.foundation.files import read_json
 from ucr.foundation.schema import read_yaml
 
 TABLE = ROOT / "benchmarks" / "build.csv"
@@ -60,21 +61,22 @@ METHODS: dict[str, dict] = {
     "repet_sim": {"neighbours": 100, "apart_seconds": 1.0},
     "ucr_adapted": {"steps": 1},
 }
-MEASURES = ("wall", "cpu", "memory", "disk")
+MEASURES = ("wall", "cpu", "memory", "disk", "rtf")
 
 
 @dataclass(frozen=True)
 class Used:
-    """What commands took: seconds, seconds of CPU, MB of memory, MB that they wrote."""
+    """What commands took: seconds, seconds of CPU, MB of memory, MB that they wrote; a method's real-time factor."""
 
     wall: float
     cpu: float
     memory: float
     disk: float = np.nan
+    rtf: float = np.nan
 
     def less(self, start: Used) -> Used:
         """Without what a call on next to nothing takes; memory and disk stay."""
-        return Used(self.wall - start.wall, self.cpu - start.cpu, self.memory, self.disk)
+        return replace(self, wall=self.wall - start.wall, cpu=self.cpu - start.cpu)
 
 
 def together(parts: Iterable[Used]) -> Used:
@@ -239,12 +241,15 @@ class Bench:
         return project
 
     def method(self, name: str) -> Callable[[Build], Used]:
-        """The stage `separate` of a method, less that of `mixture`."""
+        """The stage `separate` of a method, its start counted, and the real-time factor by the stage `cost`."""
 
         def row(build: Build) -> Used:
             project = self.segmented(build)
-            start, found = (build.run(project, "pipelines.separate", each) for each in ("mixture", name))
-            return found.less(start)
+            found = build.run(project, "pipelines.separate", name)
+            build.run(project, "pipelines.cost", name)
+            cost = read_json(project / "costs" / f"{name}.json")
+            best = min(cost[key]["median"] for key in cost if key.startswith("real_time_factor"))
+            return replace(found, rtf=best)
 
         return row
 
@@ -331,8 +336,8 @@ def summary(name: str, found: dict[str, list[Used]]) -> dict[str, object]:
             if not np.isfinite(values).all():
                 continue
             middle[who, what] = float(np.median(values))
-            row[f"{who}_{what}"] = round(middle[who, what], 2)
-            row[f"{who}_{what}_range"] = f"{min(values):.2f} to {max(values):.2f}"
+            row[f"{who}_{what}"] = round(middle[who, what], 4)
+            row[f"{who}_{what}_range"] = f"{min(values):.4g} to {max(values):.4g}"
     for what in MEASURES:
         if middle.get(("after", what), 0) > 0:
             row[f"{what}_ratio"] = round(middle["before", what] / middle["after", what], 2)

@@ -18,7 +18,7 @@ def test_ratios_are_of_medians_and_ranges_are_kept():
     }
     row = summary("nmf", found)
     assert (row["wall_ratio"], row["cpu_ratio"], row["memory_ratio"]) == (3.0, 4.0, 1.5)
-    assert row["before_wall_range"] == "8.00 to 30.00"
+    assert row["before_wall_range"] == "8 to 30"
     assert "disk_ratio" not in row
     assert row["turns"] == 3
 

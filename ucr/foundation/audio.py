@@ -63,11 +63,14 @@ class Opened:
     announced
         How many the file says there are; `n_samples` where it says nothing, infinity where it says only that more
         follow.
+    streams
+        How many audio streams the file has.
     """
 
     file: Forward
     n_samples: int
     announced: float
+    streams: int = 1
 
     @property
     def cut(self) -> bool:
@@ -276,7 +279,8 @@ def _decoded(path: Path, number: int, frames: int, form: str) -> Opened | None:
         if not written:
             return None
         cut = container.format.name == "ogg" and not _ends(path)
-        return Opened(Forward(copy.name), written, math.inf if cut else announced or duration or written)
+        end = math.inf if cut else announced or duration or written
+        return Opened(Forward(copy.name), written, end, len(container.streams.audio))
 
 
 def write_blocks(path: Path, sample_rate: int, channels: int, blocks: Iterable[np.ndarray]) -> int:
@@ -380,6 +384,8 @@ def one_channel(audio: np.ndarray) -> tuple[np.ndarray, bool]:
     bool
         Whether they cancel.
     """
+    if len(audio) == 1:
+        return audio[0], False
     mean = audio.mean(axis=0)
     energies = np.square(audio, dtype=np.float64).sum(axis=1)
     unrelated = energies.sum() / len(audio) ** 2

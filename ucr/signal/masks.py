@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from torch import Tensor
 
 from ucr.signal.spectrogram import apply_masks, stft
 
-A = TypeVar("A", np.ndarray, Tensor)
+if TYPE_CHECKING:  # a method of arrays alone needn't wait for torch
+    from torch import Tensor
+
+A = TypeVar("A", np.ndarray, "Tensor")
 TINY = 1e-12  # beside the loudest source of a bin
 
 
@@ -35,7 +37,7 @@ def ratio_masks(magnitudes: A, power: float = 1.0, axis: int = 0, floor: float =
     float, of the same shape
         Adding up to 1 along `axis`; where all magnitudes are 0, the shares are equal.
     """
-    if isinstance(magnitudes, Tensor):
+    if not isinstance(magnitudes, np.ndarray):
         magnitudes = magnitudes + floor
         peak = magnitudes.amax(dim=axis, keepdim=True)
         # Relative to the loudest source, so that no power of a tiny magnitude underflows to a sum of 0.

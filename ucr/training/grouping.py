@@ -20,12 +20,12 @@ import joblib
 import numpy as np
 import torch
 from scipy.fft import dct
-from scipy.ndimage import median_filter
 from torch import Tensor
 from tqdm import tqdm
 
 from ucr.foundation.checkpoints import default_device
 from ucr.foundation.params import GroupingParams
+from ucr.signal.medians import median_filter
 from ucr.signal.nmf import factorise, random_factors
 from ucr.training.trainer import is_first
 
@@ -87,8 +87,8 @@ def group(
 
 def percussive_share(magnitudes: np.ndarray) -> np.ndarray:
     """The share of float32[bands, frames] that median filters find percussive, in [0, 1]."""
-    sustained = median_filter(magnitudes, (1, TIME_FRAMES)) ** 2
-    percussive = median_filter(magnitudes, (BANDS, 1)) ** 2
+    sustained = median_filter(magnitudes, TIME_FRAMES, axis=-1) ** 2
+    percussive = median_filter(magnitudes, BANDS, axis=-2) ** 2
     total = sustained + percussive
     return np.divide(percussive, total, out=np.full_like(percussive, 0.5), where=total > 0)
 

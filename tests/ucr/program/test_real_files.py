@@ -408,6 +408,15 @@ def test_a_song_without_stems_of_its_own_says_so(tmp_path, song, capsys):
     assert "song.wav holds no stems of its own: name a stem file" in capsys.readouterr().err
 
 
+def test_of_two_audio_streams_the_first_is_read_and_that_is_said(tmp_path, capsys):
+    clicks, tone = sources(3.0)
+    path = encode(tmp_path / "film.mp4", (clicks + tone)[None], tone[None], codec="aac")
+    assert run("separate", path, "-o", tmp_path / "stems") == 0
+    assert capsys.readouterr().err.count("film.mp4 has two audio streams: the first is read") == 1
+    stems = sum(read(stem)[0] for stem in (tmp_path / "stems" / "film").iterdir())
+    assert si_sdr(clicks + tone, stems[:, 0].astype(float)) > 20
+
+
 def test_what_is_no_audio_at_all(tmp_path, capsys):
     (tmp_path / "song.m4a").write_text("nothing")
     assert run("separate", tmp_path / "song.m4a", "-o", tmp_path / "stems") == 1

@@ -170,6 +170,6 @@ def read_sources(folder: Path, sources: list[str], sample_rate: int) -> tuple[np
             lengths[f"{path.name} ({source})"] = (len(audio), rate)
         if len({len(stem) for stem in stems}) == 1:
             join = np.sum if source.lower() == OTHER else np.mean
-            means.append(join(stems, axis=0, dtype=np.float32))
+            means.append(stems[0] if len(stems) == 1 else join(stems, axis=0, dtype=np.float32))
     check_alike(lengths)
     return np.stack([soxr.resample(mean, rate, sample_rate) for mean in means]), notes
