@@ -414,7 +414,7 @@ def test_of_two_audio_streams_the_first_is_read_and_that_is_said(tmp_path, capsy
     assert run("separate", path, "-o", tmp_path / "stems") == 0
     assert capsys.readouterr().err.count("film.mp4 has two audio streams: the first is read") == 1
     stems = sum(read(stem)[0] for stem in (tmp_path / "stems" / "film").iterdir())
-    assert si_sdr(clicks + tone, stems[:, 0].astype(float)) > 20
+    assert si_sdr(clicks + tone, stems[:, 0].astype(float)) > 10
 
 
 def test_what_is_no_audio_at_all(tmp_path, capsys):
