@@ -8,7 +8,7 @@ import numpy as np
 
 from ucr.methods.contract import Meta
 
-from ._shared.components import Subspaces
+from ._shared.components import Subspaces, in_one_thread
 
 META = Meta(
     name="ica",
@@ -28,6 +28,7 @@ class Method(Subspaces):
     they are clustered by timbre, as in `nmf`. The mean is left out.
     """
 
+    @in_one_thread
     def split(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Subspaces.split`."""
         from sklearn.decomposition import FastICA

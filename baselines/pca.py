@@ -6,7 +6,7 @@ import numpy as np
 
 from ucr.methods.contract import Meta
 
-from ._shared.components import Subspaces
+from ._shared.components import Subspaces, in_one_thread
 
 META = Meta(
     name="pca",
@@ -25,6 +25,7 @@ class Method(Subspaces):
     component; components are clustered by timbre, as in `nmf`. The mean frame is left out.
     """
 
+    @in_one_thread
     def split(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Subspaces.split`."""
         from sklearn.decomposition import PCA

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ucr.methods.contract import Baseline
 from ucr.signal.masks import ratio_masks
@@ -12,6 +13,8 @@ from ucr.signal.spectrogram import apply_masks, stft
 
 MEL_BANDS = 40
 COEFFICIENTS = slice(1, 13)  # without the 0th, which says how loud a component is
+# For matrices so small that threads wait for each other most of the time.
+in_one_thread = threadpool_limits.wrap(limits=1)
 
 
 class Subspaces(Baseline):
@@ -56,6 +59,7 @@ class Subspaces(Baseline):
         return apply_masks(spectrogram, ratio_masks(sources, self.power), len(mixture), self.n_fft, self.hop)
 
 
+@in_one_thread
 def source_magnitudes(
     spectra: np.ndarray, activations: np.ndarray, sample_rate: int, n_sources: int, seed: int
 ) -> np.ndarray:
