@@ -1,4 +1,4 @@
-"""The tables of the README, of docs/results.md and of docs/tuning.md, from those of the run and of benchmarks.
+"""The tables of the README and of pages in docs/, from those of the run and of benchmarks.
 
     python -m benchmarks.pages
 
@@ -20,7 +20,12 @@ from ucr.foundation.files import read_table, replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ROOT / "reports" / "tables"
-PAGES = {"README.md": ["headline"], "docs/results.md": ["separation", "cost"], "docs/tuning.md": ["tuning"]}
+PAGES = {
+    "README.md": ["headline"],
+    "docs/results.md": ["separation", "cost"],
+    "docs/tuning.md": ["tuning"],
+    "docs/speed.md": ["build"],
+}
 HEADLINE = [
     *(
         "conv_tasnet_pretrained",
@@ -62,6 +67,7 @@ def pages(folder: Path = ROOT, tables: Path = TABLES) -> dict[Path, str]:
         "separation": _separation(scores, order, _over_seeds(tables.parent / "seeds.csv")),
         "cost": _cost(read_table(tables / "cost.csv").set_index("method"), order),
         "tuning": _tuning(read_table(ROOT / tune.TABLE)),
+        "build": _build(read_table(ROOT / "benchmarks" / "build.csv")),
     }
     return {
         folder / page: _filled(folder / page, {name: found[name] for name in PAGES[page]}) for page in PAGES
@@ -200,6 +206,23 @@ def _tuning(table: pd.DataFrame) -> str:
         for row in chosen.itertuples()
     ]
     return _markdown(["method", "first setting", "chosen", "setting"], rows)
+
+
+def _build(table: pd.DataFrame) -> str:
+    """Seconds, memory and disk of two builds; of a method its real-time factor."""
+    units = {"wall": ".1f s", "cpu": ".1f s", "memory": ".0f MB", "disk": ".0f MB"}
+    rows = []
+    for _, row in table.iterrows():
+        line = [row["row"]]
+        for what, form in units.items():
+            digits, unit = form.split()
+            ratio = row[f"{what}_ratio"]
+            before, after = row[f"before_{what}"], row[f"after_{what}"]
+            line.append("" if pd.isna(ratio) else f"{before:{digits}} / {after:{digits}} {unit}: {ratio:.2g}")
+        factors = row["before_rtf"], row["after_rtf"], row["rtf_ratio"]
+        line.append("" if pd.isna(factors[2]) else "{:.3f} / {:.3f}: {:.2g}".format(*factors))
+        rows.append(line)
+    return _markdown(["", "wall", "CPU", "memory", "disk", "real-time factor"], rows)
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:
