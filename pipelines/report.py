@@ -30,10 +30,10 @@ def make_report(root: Path, params: Params) -> Path:
     UserError
         If a table or an audio file is damaged, or the page would be larger than 15 MB.
     """
+    from eval.report.composition import hear
     from eval.report.figures import draw_all
     from eval.report.page import make_page
     from eval.report.results import read_results
-    from eval.report.rounds import hear
 
     codec = [Path(TRAINED_CODEC).name] if params.codec_training else []
     results = read_results(root, [*codec, *params.trainings])

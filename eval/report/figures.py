@@ -18,6 +18,7 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from eval.report.composition import Heard
 from eval.report.results import (
     COMPARISON_COLUMNS,
     COST_NAMES,
@@ -30,7 +31,6 @@ from eval.report.results import (
     loss_columns,
     metric_name,
 )
-from eval.report.rounds import Heard
 
 KIND_COLOURS = {
     "unsupervised": "#0b6a75",
@@ -325,10 +325,10 @@ def draw_criterion(runs: pd.DataFrame, folder: Path) -> Drawing:
 
 
 def draw_latents(heard: Heard, folder: Path) -> Drawing:
-    """Every component's latent over time in each round, a line for each of its values."""
+    """Every component's latent over time in each training, a line for each of its values."""
     panels = [
         (f"{each.title}: {size}", latent)
-        for each in heard.rounds
+        for each in heard.trainings
         for size, latent in zip(each.sizes, each.latents, strict=True)
     ]
     heights = [max(2, len(latent)) for _, latent in panels]
@@ -349,7 +349,7 @@ def draw_latents(heard: Heard, folder: Path) -> Drawing:
             axis.grid(visible=False)
         axes[-1, 0].set(xlabel="seconds")
         save(figure)
-    return Drawing("latents", "Each component's latent over time in both rounds, a line for each value")
+    return Drawing("latents", "Each component's latent over time in both trainings, a line for each value")
 
 
 def draw_all(results: Results, task: str, folder: Path, heard: Heard | None = None) -> list[Drawing]:
@@ -360,7 +360,7 @@ def draw_all(results: Results, task: str, folder: Path, heard: Heard | None = No
     task
         The task that figures of scores show; the first one in the table if it has no rows.
     heard
-        What both rounds of a variant make of a segment.
+        What both trainings of a variant make of a segment.
     """
     tables, kinds = results.tables, results.kinds
     tasks = list(results.separation["task"].unique())

@@ -20,6 +20,7 @@ import yaml
 from markupsafe import Markup
 
 from eval.report.charts import chart_data
+from eval.report.composition import Heard, make_trainings
 from eval.report.examples import find_examples, make_example
 from eval.report.figures import FIGURES, Drawing
 from eval.report.generated import count_sounds, make_generated
@@ -33,7 +34,6 @@ from eval.report.listening import (
     make_group,
 )
 from eval.report.results import COMPARISON_COLUMNS, Results, has
-from eval.report.rounds import Heard, make_rounds
 from eval.report.table_views import (
     DASH,
     Table,
@@ -71,7 +71,7 @@ class Listening:
     """Groups to hear, of further test sets by their names; `note` says where segments are fewer than asked for."""
 
     segments: list[Group]
-    rounds: list[Group]
+    composition: list[Group]
     further: dict[str, list[Group]]
     generated: list[Group]
     published: list[Group]
@@ -89,7 +89,7 @@ def make_page(
     drawings, figures
         The figures that were drawn, and the folder where they are.
     heard
-        What both rounds of a variant make of a segment.
+        What both trainings of a variant make of a segment.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def make_listening(results: Results, params: Params, heard: Heard | None) -> Lis
     generated = count_sounds(results.tables.get("generated", pd.DataFrame()))
     examples = find_examples(Path(params.report.published), params.task) if params.report.published else []
     published = sum(example.seconds * (1 + 2 * len(example.sources)) for example in examples)
-    rounds = heard.seconds if heard else 0.0
+    composition = heard.seconds if heard else 0.0
     each = 1 + len(params.sources) * (1 + len(results.kinds))
     for wanted in range(count, -1, -1):
         sets = {
@@ -165,7 +165,7 @@ def make_listening(results: Results, params: Params, heard: Heard | None) -> Lis
         }
         choices, *others = sets.values()
         seconds = sum(_seconds(folder, chosen) * each * len(chosen) for chosen in others)
-        seconds += _seconds(folder, choices) * (each * len(choices) + generated) + published + rounds
+        seconds += _seconds(folder, choices) * (each * len(choices) + generated) + published + composition
         bitrate = choose_bitrate(seconds)
         if bitrate:
             break
@@ -184,7 +184,7 @@ def make_listening(results: Results, params: Params, heard: Heard | None) -> Lis
         }
         return Listening(
             groups.pop(results.sets[0]),
-            [make_rounds(heard, bitrate, pool)] if heard else [],
+            [make_trainings(heard, bitrate, pool)] if heard else [],
             groups,
             make_generated(results, params.sources, bitrate, pool) if generated else [],
             [make_example(example, bitrate, pool) for example in examples],
@@ -203,7 +203,7 @@ def _audio(listening: Listening) -> dict[str, str]:
         f"{set_name}-{g}-{r}-{c}": clip.audio
         for set_name, groups in (
             ("segments", listening.segments),
-            ("rounds", listening.rounds),
+            ("composition", listening.composition),
             ("generated", listening.generated),
             ("published", listening.published),
             *((f"set-{name}", groups) for name, groups in listening.further.items()),

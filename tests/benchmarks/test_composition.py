@@ -66,7 +66,7 @@ def test_every_setting_makes_parameters(setting):
     assert first.guided == 0
 
 
-def test_a_setting_says_what_differs_in_both_rounds():
+def test_a_setting_says_what_differs_in_both_trainings():
     setting = "1/1+8/8 independence=0.1 optim.steps=20 > second optim.steps=30"
     params = check_params(merge(read_yaml(PARAMS), composition.changes(setting))).decomposition
     first = params.trainings[0]

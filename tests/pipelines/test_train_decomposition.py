@@ -6,7 +6,7 @@ import torch
 from pipelines import data, latents, segments, train_decomposition
 from tests.helpers import PARAMS, TEN_SECONDS
 from ucr.data.segments import SegmentStore
-from ucr.foundation.checkpoints import FIRST_ROUND
+from ucr.foundation.checkpoints import FIRST_TRAINING
 from ucr.foundation.errors import UserError
 from ucr.foundation.params import check_params, load_params
 from ucr.foundation.schema import merge, read_yaml
@@ -68,7 +68,7 @@ def test_a_remix_changes_the_tone_of_every_component_and_keeps_its_envelope():
 
 
 @pytest.mark.slow
-def test_a_second_round_is_guided_by_the_first(project):
+def test_a_second_training_is_guided_by_the_first(project):
     tiny = {"channels": [16], "kernels": [3], "strides": [1], "attention": [False], "dropout": 0.0}
     optim = {"steps": 2, "batch": 2, "validate_every": 1}
     values = load_params(PARAMS).decomposition.model_dump()
@@ -92,7 +92,7 @@ def test_a_second_round_is_guided_by_the_first(project):
 
 
 @pytest.mark.slow
-def test_a_first_round_with_parameters_of_its_own_takes_the_grouping_s_place(project, monkeypatch):
+def test_a_first_training_with_parameters_of_its_own_takes_the_grouping_s_place(project, monkeypatch):
     tiny = {"channels": [16], "kernels": [3], "strides": [1], "attention": [False], "dropout": 0.0}
     optim = {"steps": 2, "batch": 2, "validate_every": 1}
     first = {
@@ -113,7 +113,7 @@ def test_a_first_round_with_parameters_of_its_own_takes_the_grouping_s_place(pro
     model, setting, _ = load_decomposition(folder / "models/decomposition")
     assert setting.params["first"] == first
     assert model.latent_sizes == [(values["encoder"]["channels"][-1], 1)] * 2
-    model, setting, card = load_decomposition(folder / "models/decomposition" / FIRST_ROUND)
+    model, setting, card = load_decomposition(folder / "models/decomposition" / FIRST_TRAINING)
     assert model.latent_sizes == [(1, 1), (4, 4)]
     assert (setting.params["guided"], card["identity"]["iteration"]) == (0.0, 0)
     assert not list((folder / "runs").glob("decomposition*"))

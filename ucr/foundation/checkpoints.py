@@ -20,7 +20,7 @@ from ucr.foundation.schema import Description
 
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
-FIRST_ROUND = "first"  # in a folder of weights that a second round trained: those of the first
+FIRST_TRAINING = "first"  # in a folder of weights that a second training trained: those of the first
 TIMEOUT = (5, 30)  # seconds until a connection is made, and without a byte on it
 
 

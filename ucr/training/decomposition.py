@@ -162,7 +162,7 @@ def self_train(
         Those that `training` holds latents of.
     true_labels : float16[segments, n, channels, frames], optional
         For a study of what better guidance could reach, which is no unsupervised training: what guides the first
-        round in the place of what `pseudo_labels` finds.
+        training in the place of what `pseudo_labels` finds.
 
     Returns
     -------

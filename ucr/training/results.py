@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ucr.foundation.checkpoints import FIRST_ROUND, save_model
+from ucr.foundation.checkpoints import FIRST_TRAINING, save_model
 from ucr.foundation.files import replacing, write_csv
 from ucr.foundation.params import Params
 from ucr.foundation.provenance import machine
@@ -62,7 +62,7 @@ def save_training(
 ) -> None:
     """Write weights, card and training curve as one folder, then drop the resume state; the first process does.
 
-    `first` is the training whose model guided `job`, if any did: its weights are kept in the folder's `FIRST_ROUND`.
+    `first` is the training whose model guided `job`, if any did: its weights are kept in the folder's `FIRST_TRAINING`.
     """
     if not is_first():
         return
@@ -71,9 +71,9 @@ def save_training(
         save_model(temporary, job.module, config, card)
         write_csv(temporary / "training.csv", pd.DataFrame(history))
         if first:
-            (temporary / FIRST_ROUND).mkdir()
-            about = {"what": "the first round of the training above", "identity": first.identity}
-            save_model(temporary / FIRST_ROUND, first.module, first.identity["setting"], about)
+            (temporary / FIRST_TRAINING).mkdir()
+            about = {"what": "what guided the training above", "identity": first.identity}
+            save_model(temporary / FIRST_TRAINING, first.module, first.identity["setting"], about)
     for each in (first, job):
         if each:
             finish(each)

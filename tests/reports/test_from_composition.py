@@ -1,4 +1,4 @@
-"""The section that lets one hear and see what each round of a variant makes of a segment."""
+"""The section that lets one hear and see what each training of a variant makes of a segment."""
 
 import io
 from base64 import b64decode
@@ -7,24 +7,24 @@ import numpy as np
 import pytest
 import soundfile
 
+from eval.report.composition import hear
 from eval.report.results import read_results
-from eval.report.rounds import hear
 from pipelines.report import make_report
 from tests.baselines.helpers import random_decomposition
 from tests.reports.test_report import Page
-from ucr.foundation.checkpoints import FIRST_ROUND, WEIGHTS
+from ucr.foundation.checkpoints import FIRST_TRAINING, WEIGHTS
 from ucr.foundation.errors import UserError
 from ucr.foundation.params import DecompositionParams
 from ucr.foundation.schema import merge
 
 
-def write_rounds(root, params):
-    """Untrained weights of both rounds of the variant `composed`, and parameters that know it."""
+def write_trainings(root, params):
+    """Untrained weights of both trainings of the variant `composed`, and parameters that know it."""
     own = params.decomposition.model_dump()
     differing = {"guided": 0.0, "encoder": {"channels": [8, 8], "width": [1, 8], "pool": [1, 4]}}
     for folder, changes in (
         ("composed", {"encoder": {"channels": [8, 8]}}),
-        (f"composed/{FIRST_ROUND}", differing),
+        (f"composed/{FIRST_TRAINING}", differing),
     ):
         path = root / "models" / folder
         path.mkdir(parents=True)
@@ -35,23 +35,25 @@ def write_rounds(root, params):
 
 
 @pytest.fixture
-def with_rounds(tree):
+def with_trainings(tree):
     root, params = tree
-    return root, write_rounds(root, params)
+    return root, write_trainings(root, params)
 
 
-def test_both_rounds_are_heard_and_their_latents_seen(with_rounds):
-    root, params = with_rounds
+def test_both_trainings_are_heard_and_their_latents_seen(with_trainings):
+    root, params = with_trainings
     page = Page(make_report(root, params))
     assert page.has("From composition alone")
     assert page.has("1 value per frame; 8 values every 4 frames")
-    sounds = {name: sound for name, sound in page.data("audio-data").items() if name.startswith("rounds-")}
+    sounds = {
+        name: sound for name, sound in page.data("audio-data").items() if name.startswith("composition-")
+    }
     assert {name.split("-", 2)[2] for name in sounds} == {
         "0-0",
         *(f"{r}-{c}" for r in (1, 2, 3, 4) for c in (0, 1)),
     }
     assert set(sounds) <= {attrs.get("data-clip") for attrs in page.all("button")}
-    decoded, rate = soundfile.read(io.BytesIO(b64decode(sounds["rounds-0-0-0"])))
+    decoded, rate = soundfile.read(io.BytesIO(b64decode(sounds["composition-0-0-0"])))
     assert len(decoded) / rate == pytest.approx(0.5, abs=0.1)
     assert any("blue below zero" in text for text in page.text)
     assert {path.name for path in (root / "reports/figures").glob("latents.*")} == {
@@ -61,16 +63,16 @@ def test_both_rounds_are_heard_and_their_latents_seen(with_rounds):
     labels = [
         attrs["aria-label"]
         for attrs in page.all("button")
-        if attrs.get("data-clip", "").startswith("rounds-")
+        if attrs.get("data-clip", "").startswith("composition-")
     ]
     assert sum("SI-SDR" in label for label in labels) == 4  # what is separated, not what is drawn
     assert page.open == []
 
 
-def test_latents_are_as_wide_and_slow_as_their_sizes_say(with_rounds):
-    root, params = with_rounds
+def test_latents_are_as_wide_and_slow_as_their_sizes_say(with_trainings):
+    root, params = with_trainings
     heard = hear(read_results(root, []), params)
-    first, second = heard.rounds
+    first, second = heard.trainings
     fast, slow = first.latents
     assert (len(fast), len(slow)) == (1, 8)
     assert [len(latent) for latent in second.latents] == [8, 8]
@@ -80,16 +82,16 @@ def test_latents_are_as_wide_and_slow_as_their_sizes_say(with_rounds):
     np.testing.assert_allclose(first.separated.mean(axis=0), mixture, atol=1e-4)
 
 
-def test_without_a_first_round_there_is_no_section(with_rounds):
-    root, params = with_rounds
-    (root / "models/composed" / FIRST_ROUND).rename(root / "elsewhere")
+def test_without_a_first_training_there_is_no_section(with_trainings):
+    root, params = with_trainings
+    (root / "models/composed" / FIRST_TRAINING).rename(root / "elsewhere")
     page = Page(make_report(root, params))
     assert not page.has("From composition alone")
     assert not (root / "reports/figures/latents.svg").exists()
 
 
-def test_damaged_weights_are_one_sentence(with_rounds):
-    root, params = with_rounds
-    (root / "models/composed" / FIRST_ROUND / WEIGHTS).write_bytes(b"nothing")
+def test_damaged_weights_are_one_sentence(with_trainings):
+    root, params = with_trainings
+    (root / "models/composed" / FIRST_TRAINING / WEIGHTS).write_bytes(b"nothing")
     with pytest.raises(UserError, match="composed/first"):
         make_report(root, params)

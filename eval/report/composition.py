@@ -1,4 +1,4 @@
-"""What each component makes of one mixture, after the round that separates by composition alone and after the last."""
+"""What each component makes of one mixture, after the training by composition alone and after the last."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from eval.report.listening import (
 )
 from eval.report.results import Results
 from eval.scores import best_order, si_scores
-from ucr.foundation.checkpoints import FIRST_ROUND
+from ucr.foundation.checkpoints import FIRST_TRAINING
 from ucr.foundation.params import Params
 from ucr.model.decomposition import load_decomposition
 
@@ -29,13 +29,13 @@ SECONDS = 5.0  # of the segment, from its start
 
 
 @dataclass(frozen=True)
-class Round:
+class Trained:
     """What a model makes of a mixture of n sources.
 
     Attributes
     ----------
     title
-        Which round.
+        Which training.
     sizes
         Each component's latent in words.
     latents : list of float32[values, frames]
@@ -53,7 +53,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Heard:
-    """The start of a segment, and the rounds of the training of `variant`.
+    """The start of a segment, and the trainings of `variant`.
 
     Attributes
     ----------
@@ -66,16 +66,16 @@ class Heard:
     sources: list[str]
     rate: int
     signals: np.ndarray
-    rounds: list[Round]
+    trainings: list[Trained]
 
     @property
     def seconds(self) -> float:
         """Of sound, all together."""
-        return self.signals.shape[1] / self.rate * (1 + 2 * len(self.rounds) * len(self.sources))
+        return self.signals.shape[1] / self.rate * (1 + 2 * len(self.trainings) * len(self.sources))
 
 
 def hear(results: Results, params: Params) -> Heard | None:
-    """Let both rounds of the first variant that kept its first one, if any did, separate the median segment.
+    """Let both trainings of the first variant that kept its first one, if any did, separate the median segment.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def hear(results: Results, params: Params) -> Heard | None:
         If its weights are damaged.
     """
     models = results.root / "models"
-    name = next((name for name in params.variants if (models / name / FIRST_ROUND).is_dir()), None)
+    name = next((name for name in params.variants if (models / name / FIRST_TRAINING).is_dir()), None)
     if name is None or not params.report.segments:
         return None
     rows = results.of_set(results.sets[0]).rows
@@ -95,15 +95,15 @@ def hear(results: Results, params: Params) -> Heard | None:
     mixture, rate = read_mono(folder / "mixture.wav")
     mixture = mixture[: round(SECONDS * rate)]
     references = [read_mono(folder / f"{source}.wav", len(mixture))[0] for source in params.sources]
-    rounds = [
-        make_round("First round, composition alone", models / name / FIRST_ROUND, mixture),
-        make_round("Second round, self-training", models / name, mixture),
+    trainings = [
+        apply_training("First training, composition alone", models / name / FIRST_TRAINING, mixture),
+        apply_training("Second training, self-training", models / name, mixture),
     ]
-    return Heard(name, choice, params.sources, rate, np.stack([mixture, *references]), rounds)
+    return Heard(name, choice, params.sources, rate, np.stack([mixture, *references]), trainings)
 
 
 @torch.no_grad()
-def make_round(title: str, folder: Path, mixture: np.ndarray) -> Round:
+def apply_training(title: str, folder: Path, mixture: np.ndarray) -> Trained:
     """Separate a mixture float32[n_samples] with the weights in `folder`."""
     model, setting, _ = load_decomposition(folder)
     codec = setting.make_codec(folder, torch.device("cpu"))
@@ -112,7 +112,7 @@ def make_round(title: str, folder: Path, mixture: np.ndarray) -> Round:
     latents = model.encode(model.normalise(mixtures))[0].numpy()
     components = model.separate(mixtures, steps=1)
     n = len(latents)
-    return Round(
+    return Trained(
         title,
         [_size(*size) for size in model.latent_sizes],
         [latent[:width] for latent, (width, _) in zip(latents, model.latent_sizes, strict=True)],
@@ -126,12 +126,12 @@ def _size(width: int, pool: int) -> str:
     return f"{values} per frame" if pool == 1 else f"{values} every {pool} frames"
 
 
-def make_rounds(heard: Heard, bitrate: int, pool: ThreadPoolExecutor) -> Group:
-    """The mixture and each round's components, in the model's order; what is separated has its SI-SDR."""
+def make_trainings(heard: Heard, bitrate: int, pool: ThreadPoolExecutor) -> Group:
+    """The mixture and each training's components, in the model's order; what is separated has its SI-SDR."""
     mixture, references = heard.signals[0], heard.signals[1:]
     studio = Studio(heard.signals, heard.rate, bitrate, pool)
     rows = [("mixture", [studio.clip("mixture", mixture)])]
-    for each in heard.rounds:
+    for each in heard.trainings:
         rows.append(
             (
                 f"{each.title}: drawn",
