@@ -4,10 +4,10 @@
     python -m benchmarks.build ../before . [--rows nmf rpca] [--turns 3]
 
 Both run on the same rendered songs, at the settings that the first has by default, with the packages of the
-environment that runs this. Each command is a process of its own, started as a user starts it. Where a row is less
-its start, the same command on next to nothing is taken off in each turn. The table has the medians and ranges of
-wall time, of CPU time and of the largest memory of the process and its children (their own pages). Refused where
-the machine is not quiet, since neighbours change ratios.
+environment that runs this. Each command is a process of its own, started as a user starts it; from preprocessing the
+times of three songs are taken off. The table has the medians and ranges of wall time, of CPU time and of the largest
+memory of the process and its children (their own pages). Refused where the machine is not quiet, since neighbours
+change ratios.
 
 Columns: `row`; for each of `before` and `after` the medians `wall` and `cpu` (seconds), `memory` (MB), `disk` (MB, of
 what the command wrote) and `rtf` (a method's seconds per second of audio, of one segment or of eight at once,
@@ -17,19 +17,12 @@ whichever is less), each with its range over the turns; their ratios, before by 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import os
-import re
-import resource
 import shutil
-import subprocess
-import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +33,7 @@ from tqdm import tqdm
 
 from benchmarks import scoring
 from benchmarks.preprocessing import link_songs
-from benchmarks.projects import ROOT, keep_rows
+from benchmarks.projects import ROOT, keep_rows, run_module
 from benchmarks.published_scheme import write_encodec
 from ucr.data.slakh.read import Track, find_tracks
 from ucr.foundation.errors import UserError, command
@@ -49,7 +42,6 @@ from ucr.foundation.schema import read_yaml
 
 TABLE = ROOT / "benchmarks" / "build.csv"
 QUIET = 0.5  # load of the last minute
-POLL = 0.05  # seconds between looks at the processes' memory
 TEST_SONGS = 8
 HOURS = {"mel": 2.0, "encodec_24khz": 0.1}  # of songs, for preprocessing
 # What each method ran at in the first build that this was written for, so that both do the same work.
@@ -63,28 +55,8 @@ METHODS: dict[str, dict] = {
 }
 MEASURES = ("wall", "cpu", "memory", "disk", "rtf")
 
-
-@dataclass(frozen=True)
-class Used:
-    """What commands took: seconds, seconds of CPU, MB of memory, MB that they wrote; a method's real-time factor."""
-
-    wall: float
-    cpu: float
-    memory: float
-    disk: float = np.nan
-    rtf: float = np.nan
-
-    def less(self, start: Used) -> Used:
-        """Without what a call on next to nothing takes; memory and disk stay."""
-        return replace(self, wall=self.wall - start.wall, cpu=self.cpu - start.cpu)
-
-
-def together(parts: Iterable[Used]) -> Used:
-    """One after the other."""
-    parts = list(parts)
-    return Used(
-        sum(each.wall for each in parts), sum(each.cpu for each in parts), max(each.memory for each in parts)
-    )
+Used = dict[str, float]
+"""Of `MEASURES`, those that a row has."""
 
 
 @dataclass(frozen=True)
@@ -95,67 +67,35 @@ class Build:
     root: Path
 
     def run(self, folder: Path, *arguments: str | Path, out: Path | None = None) -> Used:
-        """Run a module of this checkout in a folder.
-
-        Raises
-        ------
-        UserError
-            If it fails, with the last line that it wrote.
-        """
-        environment = os.environ | {"PYTHONPATH": str(self.root)}
-        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        log = folder / "log.txt"
-        with log.open("w") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *map(str, arguments)], cwd=folder, env=environment, stdout=file, stderr=file
-            )  # fmt: skip
-            peak = [0.0]
-            watcher = threading.Thread(target=_watch, args=(process, peak))
-            watcher.start()
-            process.wait()
-            wall = time.perf_counter() - began
-            watcher.join()
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        if process.returncode:
-            last = (log.read_text(errors="replace").split("\n")[-2:] or [""])[0][-300:]
-            raise UserError(f"{self.name}: {' '.join(map(str, arguments))} failed: {last}")
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        disk = np.nan if out is None else sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
-        return Used(wall, cpu, peak[0], disk)
+        """Run a module of this checkout in a folder; `disk` is of what lies in `out` afterwards."""
+        module, *others = map(str, arguments)
+        took = run_module(module, *others, folder=folder, root=self.root)
+        used = {"wall": took["seconds"], "cpu": took["cpu_seconds"], "memory": took["peak_private_mb"]}
+        if out is not None:
+            used["disk"] = sum(file.stat().st_size for file in out.rglob("*") if file.is_file()) / 1e6
+        return used
 
     def project(self, folder: Path, changes: dict) -> Path:
         """A folder with this checkout's own parameters, some of their sections replaced."""
         folder.mkdir(parents=True)
         values = read_yaml(self.root / "params.yaml")
         values |= {key: {} for key in ("tests", "variants", "unsupervised") if key in values}
-        (folder / "ucr").symlink_to(
-            self.root / "ucr"
-        )  # the shipped weights' folder is named relative to the project
+        (folder / "ucr").symlink_to(self.root / "ucr")  # shipped weights are named from the project's folder
         (folder / "params.yaml").write_text(yaml.safe_dump(values | changes))
         return folder
 
 
-def _watch(process: subprocess.Popen, peak: list[float]) -> None:
-    while process.poll() is None:
-        peak[0] = max(peak[0], sum(map(_own_memory, _family(process.pid))) / 1024)
-        time.sleep(POLL)
+def less(found: Used, start: Used) -> Used:
+    """Without the times of a call on next to nothing; memory and disk stay."""
+    return found | {key: found[key] - start[key] for key in ("wall", "cpu")}
 
 
-def _family(pid: int) -> list[int]:
-    found, queue = [], [pid]
-    while queue:
-        found.append(queue.pop())
-        with contextlib.suppress(OSError):  # it may end meanwhile
-            for path in Path(f"/proc/{found[-1]}/task").glob("*/children"):
-                queue += map(int, path.read_text().split())
-    return found
-
-
-def _own_memory(pid: int) -> int:
-    with contextlib.suppress(OSError):
-        if found := re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()):
-            return int(found[1])
-    return 0
+def together(parts: list[Used]) -> Used:
+    """One after the other."""
+    return {
+        key: (max if key == "memory" else sum)(part[key] for part in parts)
+        for key in ("wall", "cpu", "memory")
+    }
 
 
 def preprocess(build: Build, folder: Path, songs: Path, codec: dict) -> Used:
@@ -172,8 +112,7 @@ def preprocess(build: Build, folder: Path, songs: Path, codec: dict) -> Used:
     build.run(project, "pipelines.data")
     cut = build.run(project, "pipelines.segments")
     encoded = build.run(project, "pipelines.latents", out=project / "latents")
-    both = together([cut, encoded])
-    return Used(both.wall, both.cpu, both.memory, encoded.disk)
+    return together([cut, encoded]) | {"disk": encoded["disk"]}
 
 
 def _data(build: Build, songs: Path) -> dict:
@@ -185,16 +124,14 @@ class Bench:
 
     Parameters
     ----------
-    builds
-        The two checkouts.
     songs
         Rendered songs in Slakh2100's layout.
     folder
         For everything that is made.
     """
 
-    def __init__(self, builds: list[Build], songs: list[Track], folder: Path):
-        self.builds, self.songs, self.folder = builds, songs, folder
+    def __init__(self, songs: list[Track], folder: Path):
+        self.songs, self.folder = songs, folder
         self._number = itertools.count()
 
     def fresh(self) -> Path:
@@ -217,7 +154,7 @@ class Bench:
                 settings["weights"] = str(write_encodec(self.folder / "encodec.safetensors"))
             sets = (self.linked(0), self.linked(HOURS[codec]))
             start, found = (preprocess(build, self.fresh(), songs, settings) for songs in sets)
-            return found.less(start)
+            return less(found, start)
 
         return row
 
@@ -249,7 +186,7 @@ class Bench:
             build.run(project, "pipelines.cost", name)
             cost = read_json(project / "costs" / f"{name}.json")
             best = min(cost[key]["median"] for key in cost if key.startswith("real_time_factor"))
-            return replace(found, rtf=best)
+            return found | {"rtf": best}
 
         return row
 
@@ -332,8 +269,8 @@ def summary(name: str, found: dict[str, list[Used]]) -> dict[str, object]:
     middle: dict[tuple[str, str], float] = {}
     for who, used in found.items():
         for what in MEASURES:
-            values = [getattr(each, what) for each in used]
-            if not np.isfinite(values).all():
+            values = [each[what] for each in used if what in each]
+            if not values:
                 continue
             middle[who, what] = float(np.median(values))
             row[f"{who}_{what}"] = round(middle[who, what], 4)
@@ -375,7 +312,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(arguments.songs, folder / "songs")  # hard links don't cross disks
-        bench = Bench(builds, find_tracks(folder / "songs"), folder)
+        bench = Bench(find_tracks(folder / "songs"), folder)
         every = rows(bench)
         chosen = arguments.rows or list(every)
         if unknown := sorted(set(chosen) - set(every)):

@@ -13,21 +13,16 @@ from __future__ import annotations
 
 import argparse
 import functools
-import re
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import joblib
 import numpy as np
 import pandas as pd
 import soundfile
 
+from benchmarks.projects import run_module
 from eval.scores import WINDOWED
 from ucr.foundation.errors import command
 from ucr.foundation.files import read_table, write_csv
@@ -35,6 +30,7 @@ from ucr.foundation.files import read_table, write_csv
 WINDOW, HOP = 3.5, 1.5
 NAMES = ["drums", "bass", "piano", "guitar"]
 TABLE = Path("benchmarks/scoring.csv")
+MEASURES = {"wall": "seconds", "cpu": "cpu_seconds", "memory": "peak_resident_mb"}
 
 
 @dataclass(frozen=True)
@@ -53,14 +49,6 @@ CASES = [
     Case(1, 60, 4, 44100),
     Case(1, 900, 4, 44100, both=False),
 ]
-
-
-class Used(NamedTuple):
-    """What a process took: seconds, seconds of CPU, megabytes."""
-
-    wall: float
-    cpu: float
-    memory: float
 
 
 @functools.cache
@@ -109,25 +97,6 @@ def by_museval(folder: Path) -> None:
     np.save(folder / "museval.npy", np.stack(scores))
 
 
-def run(*arguments: str | Path) -> Used:
-    """Run a module of this repository and see what it takes."""
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    command = [sys.executable, "-m", *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    memory = 0.0
-    while (
-        process.poll() is None
-    ):  # the largest of the process: what the system counts begins with its parent's
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
-        memory = max(memory, int(found[1]) / 1024 if found else 0)
-        time.sleep(0.02)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Used(time.perf_counter() - began, cpu, memory)
-
-
 def measure(case: Case, repeats: int) -> dict[str, object]:
     """One row."""
     with tempfile.TemporaryDirectory() as name:
@@ -135,21 +104,22 @@ def measure(case: Case, repeats: int) -> dict[str, object]:
         make_songs(folder, case)
         ours, theirs = [], []
         for _ in range(repeats):
-            ours.append(run("eval", "score", folder / "true", folder / "found", "--csv", folder / "rows.csv"))
+            command = ["score", folder / "true", folder / "found", "--csv", folder / "rows.csv"]
+            ours.append(run_module("eval", *command, folder=folder))
             if case.both:
-                theirs.append(run("benchmarks.scoring", "--museval", folder))
+                theirs.append(run_module("benchmarks.scoring", "--museval", folder, folder=folder))
         row: dict[str, object] = {
             "songs": case.songs, "seconds": case.seconds, "sources": case.sources, "sample_rate": case.rate,
             "cores": joblib.cpu_count(), "repeats": repeats,
         }  # fmt: skip
         for who, used in (("ours", ours), ("museval", theirs)):
-            for what in Used._fields:
-                values = [getattr(each, what) for each in used] or [np.nan]
+            for what, measured in MEASURES.items():
+                values = [each[measured] for each in used] or [np.nan]
                 row[f"{who}_{what}"] = round(float(np.median(values)), 1)
                 row[f"{who}_{what}_range"] = f"{min(values):.1f} to {max(values):.1f}" if used else ""
         if case.both:
             for what in ("wall", "cpu"):
-                ratio = np.median([getattr(each, what) for each in theirs]) / row[f"ours_{what}"]
+                ratio = np.median([each[MEASURES[what]] for each in theirs]) / row[f"ours_{what}"]
                 row[f"{what}_ratio"] = round(float(ratio), 2)
             rows = read_table(folder / "rows.csv", ["metric", "value"])
             expected = np.load(folder / "museval.npy")

@@ -50,12 +50,7 @@ class Subspaces(Baseline):
         frames = np.abs(spectrogram).T
         if not frames.any():  # Silence has no timbre to cluster.
             return np.zeros((n_sources, len(mixture)), dtype=np.float32)
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(
-            1
-        ):  # the matrices are so small that threads wait for each other most of the time
-            sources = source_magnitudes(*self.split(frames), sample_rate, n_sources, self.seed)
+        sources = source_magnitudes(*self.split(frames), sample_rate, n_sources, self.seed)
         return apply_masks(spectrogram, ratio_masks(sources, self.power), len(mixture), self.n_fft, self.hop)
 
 

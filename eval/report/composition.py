@@ -126,7 +126,7 @@ def _size(width: int, pool: int) -> str:
     return f"{values} per frame" if pool == 1 else f"{values} every {pool} frames"
 
 
-def make_trainings(heard: Heard, bitrate: int, pool: ThreadPoolExecutor) -> Group:
+def make_composition(heard: Heard, bitrate: int, pool: ThreadPoolExecutor) -> Group:
     """The mixture and each training's components, in the model's order; what is separated has its SI-SDR."""
     mixture, references = heard.signals[0], heard.signals[1:]
     studio = Studio(heard.signals, heard.rate, bitrate, pool)

@@ -20,7 +20,7 @@ import yaml
 from markupsafe import Markup
 
 from eval.report.charts import chart_data
-from eval.report.composition import Heard, make_trainings
+from eval.report.composition import Heard, make_composition
 from eval.report.examples import find_examples, make_example
 from eval.report.figures import FIGURES, Drawing
 from eval.report.generated import count_sounds, make_generated
@@ -184,7 +184,7 @@ def make_listening(results: Results, params: Params, heard: Heard | None) -> Lis
         }
         return Listening(
             groups.pop(results.sets[0]),
-            [make_trainings(heard, bitrate, pool)] if heard else [],
+            [make_composition(heard, bitrate, pool)] if heard else [],
             groups,
             make_generated(results, params.sources, bitrate, pool) if generated else [],
             [make_example(example, bitrate, pool) for example in examples],

@@ -7,8 +7,10 @@ import math
 import mmap
 import re
 import struct
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
@@ -63,14 +65,11 @@ class Opened:
     announced
         How many the file says there are; `n_samples` where it says nothing, infinity where it says only that more
         follow.
-    streams
-        How many audio streams the file has.
     """
 
     file: Forward
     n_samples: int
     announced: float
-    streams: int = 1
 
     @property
     def cut(self) -> bool:
@@ -279,8 +278,17 @@ def _decoded(path: Path, number: int, frames: int, form: str) -> Opened | None:
         if not written:
             return None
         cut = container.format.name == "ogg" and not _ends(path)
-        end = math.inf if cut else announced or duration or written
-        return Opened(Forward(copy.name), written, end, len(container.streams.audio))
+        if (
+            number == 0 and len(container.streams.audio) == 2
+        ):  # with more, the first is the mixture of a stem file
+            _warn_once(f"{path} has two audio streams: the first is read")
+        return Opened(Forward(copy.name), written, math.inf if cut else announced or duration or written)
+
+
+@cache
+def _warn_once(sentence: str) -> None:
+    """Files are opened more than once, to check them and to read them."""
+    print(f"warning: {sentence}", file=sys.stderr)
 
 
 def write_blocks(path: Path, sample_rate: int, channels: int, blocks: Iterable[np.ndarray]) -> int:

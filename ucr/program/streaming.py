@@ -65,7 +65,6 @@ class AudioReader:
         self.n_samples: int = opened.n_samples
         self._warning = cut_short(self.path, opened) if opened.cut else ""
         self._told = False
-        self._streams = opened.streams
         if opened.cut and not allow_truncated:
             self._file.close()
             raise UserError(f"{self._warning}: get it whole, or allow it (--allow-truncated)")
@@ -98,9 +97,6 @@ class AudioReader:
         if self._warning:
             print(f"warning: {self._warning}", file=sys.stderr)
             self._warning = ""
-        if self._streams == 2:  # with more, the first is the mixture of a stem file
-            print(f"warning: {self.path} has two audio streams: the first is read", file=sys.stderr)
-            self._streams = 1
 
     def heard(self, audio: np.ndarray) -> np.ndarray:
         """What a method hears of float32[channels, n_samples]: one channel, float32[n_samples]."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from ucr.signal.masks import ratio_masks
+
 
 def median_filter(values: np.ndarray, length: int, axis: int) -> np.ndarray:
     """Running median along one axis; the values are mirrored at its ends, as SciPy and librosa have it.
@@ -52,12 +54,5 @@ def harmonic_percussive_masks(magnitudes: np.ndarray, length: int, power: float 
     float[2, bins, frames]
         The harmonic and the percussive share.
     """
-    from librosa.util import softmask
-
-    harmonic = median_filter(magnitudes, length, axis=1)
-    percussive = median_filter(magnitudes, length, axis=0)
-    shares = [
-        softmask(one, other, power=power, split_zeros=True)
-        for one, other in ((harmonic, percussive), (percussive, harmonic))
-    ]
-    return np.stack(shares)
+    medians = [median_filter(magnitudes, length, axis) for axis in (1, 0)]
+    return ratio_masks(np.stack(medians), power)
