@@ -2,10 +2,10 @@
 
     python -m benchmarks.criterion FOLDER
 
-The trainings of `reports/seeds.csv` and `reports/ablation.csv` whose weights are still there separate two sets of
-mixtures: some of the validation split, and those of the clips in FOLDER. From the mixtures and the estimates alone come
-the figures below, means over mixtures; the SI-SDR, mean over mixtures and sources, stands beside them and chooses none.
-Shares are those of the estimates' magnitudes in the bands of the run's codec, whatever a method works on.
+The trainings of `reports/seeds.csv`, `ablation.csv` and `composition.csv` whose weights are still there separate two
+sets of mixtures: some of the validation split, and those of the clips in FOLDER. From the mixtures and the estimates
+alone come the figures below, means over mixtures; the SI-SDR, mean over mixtures and sources, stands beside them and
+chooses none. Shares are those of the estimates' magnitudes in the bands of the run's codec, whatever a method works on.
 
 - `remix_consistency_db`: as `ucr.training.remixes` has it, of sounds cut to one length in place of latents.
 - `correlation`, `envelope_correlation`, `overlap`, `kurtosis`, `likeness`, `smaller`, `consensus`: as
@@ -37,6 +37,7 @@ from baselines.ucr_consensus import weights
 from benchmarks.ablation import SEGMENTS
 from benchmarks.ablation import TABLE as TRAININGS
 from benchmarks.clips import read_clips
+from benchmarks.composition import TABLE as COMPOSITIONS
 from benchmarks.composition import consensus, label_free
 from benchmarks.projects import REMEDY
 from benchmarks.seeds import TABLE as SEEDS
@@ -120,9 +121,10 @@ def known_trainings(params: Params) -> pd.DataFrame:
             if row.method in weights_of:
                 folder = weights_folder(weights_of[row.method], row.seed, row.share, params)
                 rows.append((f"{row.method}{part}", row.seed, row.method, folder))
-    if TRAININGS.is_file():
-        for row in read_table(TRAININGS, ["run", "variant", "seed"], remedy=REMEDY).itertuples():
-            rows.append((row.variant, row.seed, "ucr", RUNS / f"ablation-{row.run}"))
+    for table in filter(Path.is_file, (TRAININGS, COMPOSITIONS)):
+        known = read_table(table, ["run", "variant", "seed", "task"], remedy=REMEDY)
+        for row in known[(known["task"] == params.task) & known["seed"].notna()].itertuples():
+            rows.append((row.variant, int(row.seed), "ucr", RUNS / f"ablation-{row.run}"))
     table = pd.DataFrame(rows, columns=["scheme", "seed", "method", "folder"])
     return table[[folder.is_dir() for folder in table["folder"]]].reset_index(drop=True)
 

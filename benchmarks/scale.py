@@ -3,8 +3,8 @@
     python -m benchmarks.scale
 
 Figures come from `benchmarks/gpu.csv` (kept by hand: steps that `benchmarks.training` took on a GPU with the parameters
-that its rows name), which must be there, `published.csv`, `preprocessing.csv` and counts of the networks' operations; a
-row that lacks one of the latter says which benchmark to run.
+that its rows name), which must be there, `against_scheme.csv`, `preprocessing.csv` and counts of the networks'
+operations; a row that lacks one of the latter says which benchmark to run.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def rows() -> list[tuple[str, str, str]]:
             f"{passes * each * count / rate / 3600:.1f} h",
         )
 
-    sound = f"{HOURS:g} h × {n + 1} signals × {tflop['codec_hour']:.4g} TFLOP per hour / {rate:.1f} TFLOP/s"
-    coding = HOURS * (n + 1) * tflop["codec_hour"] / rate / 3600
+    sound = f"{HOURS:g} h of mixtures × {tflop['codec_hour']:.4g} TFLOP per hour / {rate:.1f} TFLOP/s"
+    coding = HOURS * tflop["codec_hour"] / rate / 3600
     step = f"{gpu['step_seconds']:g} s × {steps:,} steps"
     lines = [
         ("**Work**", "", ""),

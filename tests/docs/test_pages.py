@@ -56,6 +56,11 @@ def test_every_page_of_docs_is_reached_from_the_readme():
 
 
 def test_tables_are_those_of_the_run():
+    own_run = subprocess.run(
+        ["git", "diff", "--quiet", "HEAD", "--", "reports"], cwd=ROOT, capture_output=True
+    )
+    if own_run.returncode:
+        pytest.skip("reports/ holds another run than the committed one, which the pages show")
     for path, text in pages.pages().items():
         assert path.read_text() == text, f"{path.name}: run python -m benchmarks.pages"
         assert "nan" not in text.split()

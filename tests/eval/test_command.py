@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import soundfile
 
+from benchmarks.projects import run_module
 from benchmarks.scoring import Case, make_songs
-from benchmarks.scoring import run as run_module
 from eval.folders import ROW_COLUMNS
 
 RATE = 4000
@@ -388,6 +388,7 @@ def test_memory_grows_with_a_song_by_its_windows_correlations_alone(tmp_path):
     for seconds in (60, 360):
         make_songs(tmp_path / str(seconds), Case(1, seconds, 4, 44100))
         folders = (tmp_path / str(seconds) / name for name in ("true", "found"))
-        used[seconds] = run_module("eval", "score", *folders).memory
+        measured = run_module("eval", "score", *folders, folder=tmp_path)
+        used[seconds] = measured["peak_resident_mb"]
     assert used[360] < 1000
     assert used[360] - used[60] < 0.1 * 300 + 50

@@ -309,7 +309,9 @@ class Batched(Baseline):
 
 def make_batched(project: Path, bad: float) -> MethodRun:
     meta = Meta(name="batched", kind="blind", paper="None", summary="None")
-    return MethodRun(meta, Batched(bad), HeldOut(held_out_stores(project / "segments")))
+    return MethodRun(
+        meta, Batched(bad), HeldOut(held_out_stores(project / "segments", project / "test_sets"))
+    )
 
 
 def test_batches_have_the_methods_size(project):
