@@ -49,9 +49,10 @@ METRICS = ("si_sdr", "si_sir")
 
 def segments_folder(changes: dict) -> Path:
     """The segments to train on: `segments/`, or those of a project made once for what changes them."""
-    changes = {key: changes[key] for key in ("data", "sources", "segments") if key in changes}
-    if not changes:
+    if not {"data", "sources", "segments"} & changes.keys():
         return SEGMENTS
+    keys = ("data", "sources", "segments", "supervised", "methods")  # the last two as `data: songs` need them
+    changes = {key: changes[key] for key in keys if key in changes}
     made_of = setting("", changes).model_dump(include={"seed", "sources", "data", "segments"})
     project = RUNS / f"ablation-data-{short_hash(made_of)}"
     if not (project / SEGMENTS).is_dir():

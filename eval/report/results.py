@@ -251,8 +251,9 @@ def ablation_runs(ablation: pd.DataFrame | None) -> pd.DataFrame:
     if ablation is None or not has(ablation, ABLATION_COLUMNS):
         return pd.DataFrame()
     runs = ablation[["task", "variant", "seed"]].assign(consistency=ablation["remix_consistency_db"])
+    sources = {source for task in ablation["task"].astype(str) for source in task.split("+")}
     for metric in ("si_sdr", "si_sir"):
-        columns = [name for name in map(str, ablation) if name.startswith(f"{metric}_")]
+        columns = [name for name in map(str, ablation) if name.removeprefix(f"{metric}_") in sources]
         if columns:
             runs[metric] = ablation[columns].apply(pd.to_numeric, errors="coerce").mean(axis=1)
     if "si_sdr" not in runs:

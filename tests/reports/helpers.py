@@ -204,6 +204,7 @@ def make_extras(
         {"run": f"{variant}-{seed}", "variant": variant, "seed": seed, "task": "drums+bass"}
         | {"params": json.dumps({"decomposition.guided": i}), "steps": 1000, "seconds": 200.5}
         | {"validation_loss": 0.1, "remix_consistency_db": 6.0 + i - 0.1 * seed}
+        | {"si_sdr_clips": -20.0 + i, "n_clips": 12}
         | {
             f"{metric}_{source}": 5 + 2.0 * i + 0.2 * seed
             for metric in ("si_sdr", "si_sir")
