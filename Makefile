@@ -29,7 +29,6 @@ audit: install
 	$(BIN)/pip-audit --disable-pip --no-deps -r constraints.txt
 
 docs: install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmark,docs]'
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs site
 
 install: .venv/installed

@@ -121,8 +121,8 @@ def known_trainings(params: Params) -> pd.DataFrame:
             if row.method in weights_of:
                 folder = weights_folder(weights_of[row.method], row.seed, row.share, params)
                 rows.append((f"{row.method}{part}", row.seed, row.method, folder))
-    for table in filter(Path.is_file, (TRAININGS, COMPOSITIONS)):
-        known = read_table(table, ["run", "variant", "seed", "task"], remedy=REMEDY)
+    for path in filter(Path.is_file, (TRAININGS, COMPOSITIONS)):
+        known = read_table(path, ["run", "variant", "seed", "task"], remedy=REMEDY)
         for row in known[(known["task"] == params.task) & known["seed"].notna()].itertuples():
             rows.append((row.variant, int(row.seed), "ucr", RUNS / f"ablation-{row.run}"))
     table = pd.DataFrame(rows, columns=["scheme", "seed", "method", "folder"])

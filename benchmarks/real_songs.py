@@ -19,15 +19,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ucr.data.segments import SegmentStore
+from ucr.data.tracks import files_below
+from ucr.foundation.audio import ENDINGS
 from ucr.foundation.errors import UserError, command
-from ucr.foundation.files import write_audio
+from ucr.foundation.files import replacing, write_audio
 
 # Music of bands and of synthesisers; of Frets on Fire the songs without their lead guitar.
 PACKAGES = [
     *("warzone2100-music", "singularity-music", "asc-music"),
     *("fretsonfire-songs-muldjord", "fretsonfire-songs-sectoid"),
 ]
-ENDINGS = {".ogg", ".opus", ".mp3", ".flac"}
 LEFT_OUT = {"guitar.ogg"}  # a stem
 SHORTEST = 500_000  # bytes: shorter files are sounds of the game
 
@@ -48,11 +49,12 @@ def unpack(package: str, folder: Path) -> int:
         if fetched.returncode or not files:
             raise UserError(f"{package} could not be fetched: run `apt-get update`, or name other packages")
         contents = Path(name) / "contents"
-        subprocess.run(["dpkg-deb", "--extract", files[0], contents], check=True)
+        if subprocess.run(["dpkg-deb", "--extract", files[0], contents]).returncode:
+            raise UserError(f"{package} could not be unpacked: fetch it again, or name other packages")
         songs = [
             path
-            for path in sorted(contents.rglob("*"))
-            if path.suffix in ENDINGS and path.name not in LEFT_OUT and path.stat().st_size >= SHORTEST
+            for path in files_below(contents, ENDINGS)
+            if path.name not in LEFT_OUT and path.stat().st_size >= SHORTEST
         ]
         if not songs:
             raise UserError(f"{package} holds no song of {SHORTEST} bytes or more: name another package")
@@ -85,10 +87,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.folder.exists():
         raise UserError(f"{arguments.folder} is there already: name a new folder, or delete it")
-    for package in tqdm(arguments.packages, "packages", unit="package"):
-        print(package, unpack(package, arguments.folder / "songs" / package), "songs")
-    if arguments.beside:
-        print(add_mixtures(arguments.beside, arguments.folder / "songs" / "embedded"), "mixtures")
+    with replacing(arguments.folder) as made:
+        for package in tqdm(arguments.packages, "packages", unit="package"):
+            print(package, unpack(package, made / "songs" / package), "songs")
+        if arguments.beside:
+            print(add_mixtures(arguments.beside, made / "songs" / "embedded"), "mixtures")
 
 
 if __name__ == "__main__":

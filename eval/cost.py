@@ -112,7 +112,7 @@ def multiply_accumulates(call: Callable[[], object]) -> int:
     fast_path = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.backends.mkldnn.flags(enabled=False, allow_tf32=None))  # True warns
+        stack.enter_context(torch.backends.mkldnn.flags(enabled=False, allow_tf32=None))  # set, it warns
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
         torch.backends.mha.set_fastpath_enabled(False)

@@ -73,6 +73,7 @@ def test_mixtures_of_a_run_lie_beside_them(tmp_path, monkeypatch, package, proje
     ("arguments", "words"),
     [
         (["new", "--packages", "no-such-music"], "no-such-music could not be fetched"),
+        (["new", "--packages", "band-music", "no-such-music"], "no-such-music could not be fetched"),
         (["there"], "there is there already"),
     ],
 )
