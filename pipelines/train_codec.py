@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from eval.distances import multiscale_stft_distance
 from eval.scores import si_scores
 from ucr.codecs import Codec
 from ucr.codecs.encodec import EncodecCodec, EncodecModel, check_rate
-from ucr.codecs.encodec_mini import build, error, has_codes, reconstruct
+from ucr.codecs.encodec_mini import build, error, fit, reconstruct
 from ucr.data.segments import Segment, SegmentStore
 from ucr.foundation.checkpoints import default_device
 from ucr.foundation.errors import UserError, command
@@ -31,7 +32,7 @@ from ucr.training.trainer import TORCHRUN, Job, train
 SEGMENTS = Path("segments")
 OUT = Path(TRAINED_CODEC)
 VALIDATION_CROPS = 32
-FREE_SHARE = 0.4  # of the steps, without quantiser: it starts from what the encoder has learnt by then
+FITTED_CROPS = 1200  # from which transform and codebooks are found, before the decoder is trained
 
 
 def signals(segment: Segment) -> np.ndarray:
@@ -109,21 +110,18 @@ def make_job(name: str, params: Params) -> tuple[Job, EncodecModel, dict]:
     length = min(optim.crop, training[0].mixture.shape[0])
     held_out = draw_crops(validation, np.random.default_rng(params.seed), VALIDATION_CROPS, length)
 
-    steps = optim.total_steps(len(training))
-    free = round(FREE_SHARE * steps)
+    fit(model, draw_crops(training, np.random.default_rng(params.seed), FITTED_CROPS, length), params.seed)
 
-    def draw(rng: np.random.Generator, step: int) -> tuple[Tensor, Tensor]:
-        return draw_crops(training, rng, optim.batch, length), torch.full((optim.batch,), step >= free)
+    def draw(rng: np.random.Generator, step: int) -> tuple[Tensor]:
+        return (draw_crops(training, rng, optim.batch, length),)
 
     def loss(batch: tuple[Tensor, ...]) -> Tensor:
-        audio, quantise = batch
-        sound, commitment = reconstruct(model, audio, bool(quantise.all()))
-        return error(sound, audio) + commitment
+        (audio,) = batch
+        return error(reconstruct(model, audio), audio)
 
     def validate() -> dict[str, float]:
         audio = held_out.to(next(model.parameters()).device)
-        quantise = has_codes(model)
-        sound = torch.cat([reconstruct(model, crops, quantise)[0] for crops in audio.split(optim.batch)])
+        sound = torch.cat([reconstruct(model, crops) for crops in audio.split(optim.batch)])
         true, found = audio.cpu().numpy(), sound.cpu().numpy()
         si_sdr = si_scores(true[:, None], found[:, None], true, ordered=True)["si_sdr"]
         return {"validation_loss": error(sound, audio).item(), "si_sdr_db": float(np.nanmean(si_sdr))}
@@ -135,7 +133,7 @@ def make_job(name: str, params: Params) -> tuple[Job, EncodecModel, dict]:
         loss=loss,
         validate=validate,
         optim=optim,
-        steps=steps,
+        steps=optim.total_steps(len(training)),
         seed=params.seed,
         identity={**config, "segments": training.fingerprint},
     )
@@ -147,16 +145,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipelines.train_codec", description=__doc__)
     parser.add_argument("codec", help="a key of `codec_training` in params.yaml")
     if TORCHRUN in os.environ:
-        raise UserError("a codec's codebooks learn from whole batches: train it without torchrun")
+        raise UserError("train_codec works in one process: start it without torchrun")
     params = load_params()
     job, model, config = make_job(parser.parse_args().codec, params)
     fit_threads(model)
     device = default_device()
     history = train(job, device)
     card = model_card(
-        params, job, history, device, "encodec_mini, a small EnCodec: encoder, quantiser and decoder"
+        params, job, history, device, "encodec_mini, a small neural codec: encoder, quantiser and decoder"
     )
-    codec = EncodecCodec(model, device)
+    model.half()  # as the weights are kept, and as they are measured
+    codec = EncodecCodec(deepcopy(model).float(), device)
     card["reconstruction"] = reconstruction(codec, SegmentStore(SEGMENTS, "validation"), device)
     card["fingerprint"] = codec.fingerprint
     save_training(OUT, job, config, card, history)

@@ -102,8 +102,7 @@ class OptimParams(Section):
 class CodecTrainingParams(Section):
     """The training of `encodec_mini`, whose `crop` is in samples.
 
-    It has `filters` channels at the full rate, which each of four strides doubles, and its quantiser has `codebooks`
-    of `codebook_size` entries each.
+    Its decoder's network has `filters` channels, and its quantiser has `codebooks` of `codebook_size` entries each.
     """
 
     filters: int = Field(gt=0)
@@ -117,12 +116,6 @@ class CodecTrainingParams(Section):
         if size & (size - 1):
             raise ValueError("a codebook holds a power of two entries")
         return size
-
-    @model_validator(mode="after")
-    def _batches_are_whole(self) -> CodecTrainingParams:
-        if self.optim.accumulate > 1:
-            raise ValueError("a codec's codebooks learn from whole batches: set optim.accumulate to 1")
-        return self
 
 
 class GroupingParams(Section):
