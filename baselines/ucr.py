@@ -10,7 +10,7 @@ META = Meta(
     name="ucr",
     kind="unsupervised",
     paper=PAPER,
-    summary="One latent per component, one shared diffusion decoder, trained on mixtures only.",
+    summary="One latent per component, one shared diffusion decoder, trained on mixtures and a blind grouping of them.",
     weights="trained",
     steps=True,
 )

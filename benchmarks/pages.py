@@ -27,17 +27,9 @@ PAGES = {
     "docs/speed.md": ["build"],
 }
 HEADLINE = [
-    *(
-        "conv_tasnet_pretrained",
-        "ucr_consensus",
-        "ucr_adapted",
-        "conv_tasnet",
-        "bootstrap",
-        "ucr",
-        "ucr_composed",
-    ),
-    "grouping_adapted",
-]
+    "conv_tasnet_pretrained", "ucr_consensus", "ucr_adapted", "conv_tasnet", "bootstrap", "ucr", "ucr_composed",
+    "grouping", "grouping_adapted",
+]  # fmt: skip
 PIECES = ROOT / "benchmarks" / "pieces.csv"  # scores of real recordings, by benchmarks.clips
 TRAINED = {
     "long": "Trained before the run, for longer, on more songs",
@@ -62,10 +54,11 @@ def pages(folder: Path = ROOT, tables: Path = TABLES) -> dict[Path, str]:
             f"{tables / 'separation.csv'} lacks {', '.join(missing)}: run the default setting first"
         )
     order = _order(scores)
+    costs = read_table(tables / "cost.csv").set_index("method")
     found = {
         "headline": _headline(scores, [name for name in order if name in HEADLINE], read_table(PIECES)),
-        "separation": _separation(scores, order, _over_seeds(tables.parent / "seeds.csv")),
-        "cost": _cost(read_table(tables / "cost.csv").set_index("method"), order),
+        "separation": _separation(scores, order, _over_seeds(tables.parent / "seeds.csv"), costs),
+        "cost": _cost(costs, order),
         "tuning": _tuning(read_table(ROOT / tune.TABLE)),
         "build": _build(read_table(ROOT / "benchmarks" / "build.csv")),
     }
@@ -111,23 +104,29 @@ def _headline(scores: pd.DataFrame, methods: list[str], pieces: pd.DataFrame) ->
 
 
 def _over_seeds(path: Path) -> dict[str, str]:
-    """Of each method that `benchmarks.seeds` trained: its scores' standard deviations over how many seeds."""
+    """Of each method that `benchmarks.seeds` trained: its scores' means and deviations over how many seeds."""
     if not path.is_file():
         return {}
     found = spread(read_table(path, ["method", "share"]))
     return {
-        str(name): f"{row['si_sdr_drums_sd']:.1f} / {row['si_sdr_bass_sd']:.1f} ({row['seeds']:.0f})"
+        str(name): " / ".join(
+            f"{row[f'si_sdr_{s}']:.1f} ± {row[f'si_sdr_{s}_sd']:.1f}" for s in ("drums", "bass")
+        )
+        + f" ({row['seeds']:.0f})"
         for name, row in found[found["seeds"] > 1].iterrows()
     }
 
 
-def _separation(scores: pd.DataFrame, methods: list[str], over_seeds: dict[str, str]) -> str:
+def _separation(
+    scores: pd.DataFrame, methods: list[str], over_seeds: dict[str, str], costs: pd.DataFrame
+) -> str:
+    absent = {str(name) for name, why in costs["failed"].items() if str(why).startswith("not available")}
     cells = scores.set_index(["method", "source", "metric"]).sort_index()
 
     def interval(name: str, source: str) -> str:
         cell = cells.loc[(name, source, "si_sdr")]
         if pd.isna(cell["mean"]):
-            return ""
+            return "not available" if name in absent else ""
         return f"{cell['mean']:.1f} ({cell['ci_low']:.1f} to {cell['ci_high']:.1f})"
 
     def both(name: str, metric: str) -> str:
@@ -154,7 +153,7 @@ def _separation(scores: pd.DataFrame, methods: list[str], over_seeds: dict[str, 
         "SI-SDR bass",
         "SI-SIR drums / bass",
         "SI-SAR drums / bass",
-        "SD of SI-SDR over seeds",
+        "SI-SDR over seeds, mean ± SD",
         "n",
     ]
     blocks = {
@@ -169,10 +168,12 @@ def _cost(costs: pd.DataFrame, methods: list[str]) -> str:
         return f"{number / 1e6:.{digits}f} M" if number > 0 else "0" if number == 0 else ""
 
     def trained(row: pd.Series) -> str:
+        """With what the training learns from, where the card says how long that took."""
+        before = row["preparation_seconds"] if row["preparation_seconds"] > 0 else 0
         if row["train_seconds"] > 0:
-            return f"{row['train_seconds']:,.0f}"
+            return f"{before + row['train_seconds']:,.0f}"
         elsewhere = row["train_seconds_elsewhere"]
-        return f"{elsewhere:,.0f}, elsewhere" if elsewhere > 0 else ""
+        return f"{before + elsewhere:,.0f}, elsewhere" if elsewhere > 0 else ""
 
     rows = [
         [
@@ -189,7 +190,7 @@ def _cost(costs: pd.DataFrame, methods: list[str]) -> str:
         "method",
         "parameters",
         "MACs per second of audio",
-        "trained, s",
+        "trained, with what that needs, s",
         "real-time factor, 1 / 8 segments",
         "peak memory, MB",
     ]

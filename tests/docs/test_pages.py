@@ -104,9 +104,32 @@ def test_the_spread_over_seeds_stands_beside_a_score(elsewhere):
     (elsewhere / "seeds.csv").write_text("\n".join([*lines, "nmf,0,1.0,8.0,9.0", ""]))
     results = pages.pages(elsewhere, elsewhere / "tables")[elsewhere / "docs" / "results.md"]
     assert next(line for line in results.splitlines() if line.startswith("| `ucr` ")).count(
-        "| 0.7 / 0.0 (2) |"
+        "| 9.5 ± 0.7 / 10.0 ± 0.0 (2) |"
     )
     assert next(line for line in results.splitlines() if line.startswith("| `nmf` ")).count("|  |")
+
+
+def test_training_counts_what_it_learns_from_and_what_is_absent_says_so(elsewhere):
+    table = elsewhere / "tables" / "cost.csv"
+    rows = pd.read_csv(table).set_index("method")
+    times = ["preparation_seconds", "train_seconds", "train_seconds_elsewhere"]
+    rows.loc[["ucr", "ucr_pretrained", "demucs"], times] = [
+        [30, 120, np.nan],
+        [200, np.nan, 5000],
+        [np.nan, 99, np.nan],
+    ]
+    rows["failed"] = rows["failed"].astype(object)
+    rows.loc["openunmix_pretrained", "failed"] = "not available: no network"
+    rows.to_csv(table)
+    results = pages.pages(elsewhere, elsewhere / "tables")[elsewhere / "docs" / "results.md"]
+    scores, costs = (
+        {line.split("`")[1]: line for line in part.splitlines() if line.startswith("| `")}
+        for part in results.split("## Cost")
+    )
+    assert "| 150 |" in costs["ucr"]
+    assert "| 5,200, elsewhere |" in costs["ucr_pretrained"]
+    assert "| 99 |" in costs["demucs"]
+    assert "| not available | not available |" in scores["openunmix_pretrained"]
 
 
 def test_a_page_without_its_place_is_named(elsewhere):
