@@ -53,3 +53,7 @@ class Method(Baseline):
         repeating = np.minimum(similar, magnitude)
         masks = ratio_masks(np.stack([repeating, magnitude - repeating]))
         return apply_masks(spectrogram, masks, len(mixture), self.n_fft, self.hop, "hamming")
+
+    def products(self, n_samples: int) -> int:
+        """See `Baseline.products`: of each frame with each other."""
+        return (1 + self.n_fft // 2) * (1 + n_samples // self.hop) ** 2

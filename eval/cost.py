@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import math
 import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+import scipy.fft
 
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_json
@@ -91,13 +97,61 @@ def _householder(shape: Sequence[int], *_: object, **__: object) -> int:
     return 4 * math.prod(shape[:-2]) * n**2 * (3 * m - n) // 3
 
 
-def multiply_accumulates(call: Callable[[], object]) -> int:
-    """Multiply-accumulates of what a call does in torch, half of what torch's counter counts as FLOPs.
+def _transforms(n_values: int, n_points: int, real: bool) -> int:
+    """FLOPs of Fourier transforms of n points: 5 log2 n a value, half of that a real one, as FFTW's authors count."""
+    return round((2.5 if real else 5.0) * n_values * math.log2(max(1, n_points)))
 
-    Products and convolutions are counted, in networks and elsewhere, such as in factorisations, and eigenvectors,
-    QR decompositions and singular values by their usual formulas. LSTMs and attention are made to run as the plain
-    products that the counter knows. Fourier transforms, filters, elementwise operations and what doesn't run in
-    torch are not counted.
+
+def _of_torch(real: bool, inverse: bool = False) -> Callable[..., int]:
+    def flops(
+        shape: Sequence[int], dims: Sequence[int], *_: object, out_shape: Sequence[int], **__: object
+    ) -> int:
+        values = out_shape if inverse else shape
+        return _transforms(math.prod(values), math.prod(values[dim] for dim in dims), real)
+
+    return flops
+
+
+@contextmanager
+def _transforms_counted(counts: list[int]) -> Iterator[None]:
+    """Append the FLOPs of every transform by a function of `scipy.fft` or `numpy.fft`."""
+
+    def counting(function: Callable, real: bool) -> Callable:
+        signature = inspect.signature(function)
+
+        @wraps(function)
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            values, size, axes = itertools.islice(bound.arguments.values(), 3)
+            shape = list(np.shape(result))
+            dims = list(range(len(shape)) if axes is None else np.atleast_1d(axes))
+            if real and not function.__name__.startswith("i"):  # whose result has half of the values
+                shape[dims[-1]] = np.shape(values)[dims[-1]] if size is None else np.atleast_1d(size)[-1]
+            counts.append(_transforms(math.prod(shape), math.prod(shape[dim] for dim in dims), real))
+            return result
+
+        return counted
+
+    names = [f"{i}{real}fft{dims}" for i in ("", "i") for real in ("", "r") for dims in ("", "2", "n")]
+    originals = [(module, name, getattr(module, name)) for module in (scipy.fft, np.fft) for name in names]
+    try:
+        for module, name, function in originals:
+            setattr(module, name, counting(function, "rfft" in name))
+        yield
+    finally:
+        for module, name, function in originals:
+            setattr(module, name, function)
+
+
+def multiply_accumulates(call: Callable[[], object]) -> int:
+    """Multiply-accumulates of a call: half of the FLOPs of its products, decompositions and Fourier transforms.
+
+    Products and convolutions in torch are counted, in networks and elsewhere, such as in factorisations, and
+    eigenvectors, QR decompositions, singular values and Fourier transforms by their usual formulas, the transforms of
+    SciPy and NumPy too. LSTMs and attention are made to run as the plain products that the counter knows. Elementwise
+    operations, medians and other products and decompositions of NumPy are not counted (`Baseline.products` has those).
     """
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -107,7 +161,11 @@ def multiply_accumulates(call: Callable[[], object]) -> int:
         torch.ops.aten._linalg_eigh: _eigenvectors,
         torch.ops.aten.linalg_qr: _householder,
         torch.ops.aten._linalg_svd: _householder,
+        torch.ops.aten._fft_r2c: _of_torch(real=True),
+        torch.ops.aten._fft_c2r: _of_torch(real=True, inverse=True),
+        torch.ops.aten._fft_c2c: _of_torch(real=False),
     }
+    transforms: list[int] = []
     counter = FlopCounterMode(display=False, custom_mapping=formulas)
     fast_path = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
@@ -117,8 +175,9 @@ def multiply_accumulates(call: Callable[[], object]) -> int:
         stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
         torch.backends.mha.set_fastpath_enabled(False)
         stack.enter_context(counter)
+        stack.enter_context(_transforms_counted(transforms))
         call()
-    return counter.get_total_flops() // 2
+    return (counter.get_total_flops() + sum(transforms)) // 2
 
 
 def training_cost(needs: Path, watts: float) -> dict[str, float | int | None]:
@@ -150,7 +209,7 @@ def size_on_disk_mb(needs: Path) -> float:
 def cost_table(costs: dict[str, dict]) -> pd.DataFrame:
     """One row per method of what `pipelines.cost` measured.
 
-    Empty cells say that there is nothing to count: a method that multiplies no matrices in torch has no
+    Empty cells say that there is nothing to count: a method that does nothing has no
     multiply-accumulates (see `multiply_accumulates`), one that learns nothing has 0 parameters and no
     training time, one that takes segments one by one has no time for eight at once.
 

@@ -61,6 +61,8 @@ def measure(name: str, params: Params) -> dict:
         )
     result["parameters"] = cost.parameter_count(work.method)
     macs = cost.multiply_accumulates(lambda: separate(1))
+    if not isinstance(work.method, Oracle):
+        macs += work.method.products(sources.shape[-1])
     result["macs_per_second"] = round(macs / seconds) or None
     result |= cost.training_cost(needs, params.cost.watts)
     result["size_on_disk_mb"] = round(cost.size_on_disk_mb(needs), 3)

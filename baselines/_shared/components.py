@@ -40,6 +40,10 @@ class Subspaces(Baseline):
         self.components, self.power, self.seed = components, power, seed
         self.n_fft, self.hop = n_fft, hop
 
+    def products(self, n_samples: int) -> int:
+        """See `Baseline.products`: of adding up the components of each source."""
+        return (1 + self.n_fft // 2) * (1 + n_samples // self.hop) * self.components
+
     @abstractmethod
     def split(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Split float32[frames, bins] into spectra, float[bins, components], and activations, [components, frames]."""

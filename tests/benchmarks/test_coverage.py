@@ -91,7 +91,8 @@ def test_as_many_tracks_as_needed_find_half_a_decibel_four_times_in_five(spread)
 
 
 def test_the_power_table_has_the_pairs_that_compete(tracks):
-    table = coverage.power_table(tracks, KINDS)
+    absent = tracks[tracks["method"] == "demucs"].assign(method="htdemucs_pretrained", si_sdr=np.nan)
+    table = coverage.power_table(pd.concat([tracks, absent]), KINDS | {"htdemucs_pretrained": "supervised"})
     pairs = {(row.method_a, row.method_b) for row in table.itertuples()}
     assert pairs == {("ucr", "nmf"), ("ucr", "demucs"), ("nmf", "demucs")}
     row = table[(table["source"] == "bass") & (table["method_b"] == "nmf")].iloc[0]

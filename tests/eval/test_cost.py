@@ -2,13 +2,16 @@ import subprocess
 import sys
 import time
 
+import librosa
 import numpy as np
 import pytest
+import scipy.fft
 import torch
 from torch import nn
 
 from eval import cost
 from ucr.foundation.errors import UserError
+from ucr.methods.registry import make_method
 from ucr.signal.nmf import factorise, random_factors
 
 
@@ -86,6 +89,44 @@ def test_products_outside_networks_are_counted_and_decompositions_by_their_formu
     assert cost.multiply_accumulates(lambda: torch.linalg.qr(tall)) == 4 * 9 * (9 - 1) // 2
     assert cost.multiply_accumulates(lambda: torch.linalg.svdvals(tall)) == 4 * 9 * (9 - 1) // 2
     assert cost.multiply_accumulates(lambda: np.ones((3, 3)) @ np.ones(3)) == 0
+
+
+@pytest.mark.parametrize(
+    ("transform", "expected"),
+    [
+        (lambda x: scipy.fft.rfft(x), 2.5 * 192 * 6),
+        (lambda x: scipy.fft.irfft(x[:, :33]), 2.5 * 192 * 6),
+        (lambda x: np.fft.rfft(x, 128), 2.5 * 384 * 7),
+        (lambda x: np.fft.ifft2(np.fft.fft2(x[:2])), 2 * 5 * 128 * 7),
+        (lambda x: scipy.fft.fft(x[:2], axis=0), 5 * 128 * 1),
+        (lambda x: torch.fft.irfft(torch.fft.rfft(torch.from_numpy(x))), 2 * 2.5 * 192 * 6),
+        (lambda x: torch.fft.fft2(torch.from_numpy(x[:2])), 5 * 128 * 7),
+        (lambda x: librosa.stft(x[0], n_fft=16, hop_length=4), 2.5 * 17 * 16 * 4),
+    ],
+)
+def test_fourier_transforms_are_counted_by_their_formula(transform, expected):
+    before = scipy.fft.rfft
+    assert cost.multiply_accumulates(lambda: transform(np.ones((3, 64)))) == expected // 2
+    assert scipy.fft.rfft is before
+
+
+def test_products_of_numpy_are_stated_by_the_method():
+    """Singular vectors and products of 257 bins and 101 frames, as they would be counted in torch."""
+    n_samples = 12800
+    options = {"n_fft": 512, "hop": 128}
+    frames = torch.rand(257, 101)
+    joined = cost.multiply_accumulates(lambda: torch.rand(257, 8) @ torch.rand(8, 101))
+    made = {
+        name: make_method(name, options)[1].products(n_samples)
+        for name in ("repet_sim", "hpss", "pca", "ica")
+    }
+    assert made["repet_sim"] == cost.multiply_accumulates(lambda: frames.T @ frames)
+    assert made["hpss"] == 0
+    assert make_method("nmf", options | {"components": 8})[1].products(n_samples) == joined
+    assert made["pca"] - joined == 16 * cost.multiply_accumulates(lambda: frames @ torch.rand(101, 18))
+    assert made["ica"] > joined + cost.multiply_accumulates(
+        lambda: torch.linalg.svd(frames, full_matrices=False)
+    )
 
 
 def test_shipped_weights_were_trained_elsewhere(tmp_path):
