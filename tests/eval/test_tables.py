@@ -193,6 +193,15 @@ def test_neither_oracles_nor_bounds_compete(rows, kind):
     assert tables.comparisons.empty
 
 
+def test_an_exact_p_is_never_rounded_to_nothing():
+    rows = make_rows(n_tracks=40, n_segments=1)
+    table = make_tables(rows[rows["metric"] == "si_sdr"], METHODS | {"irm": MethodInfo("blind", "")})
+    row = pick(table.comparisons, method_a="irm", method_b="poor", source="drums", family="best blind")
+    assert row["p_value"] == pytest.approx(2 / 2**40, rel=1e-3)
+    assert row["p_holm"] == row["p_value"]
+    assert pick(table.separation, method="poor", source="drums", metric="si_sdr")["p_value"] == row["p_holm"]
+
+
 def test_only_comparisons_that_answer_a_question_are_made_and_corrected_among_themselves(rows):
     more = add(add(add(rows, "better", "good", 1.0), "worse", "poor", -1.0, 2), "taught", "good", 2.0, 3)
     more = add(more, "taught_long", "good", 3.0, 4)
