@@ -22,15 +22,18 @@ class Method(Oracle):
     S is a true source, X the sum of all and θ the angle between them. No other value in [0, 1] brings X
     nearer to S, so this bounds every method that masks the mixture's spectrogram with such values, but for what
     the windows' overlap changes. Methods that change phases, or add to a bin, can exceed it.
+    Without the truncation it bounds masks of any real value.
 
     Parameters
     ----------
     n_fft, hop
         Length of the Hann window and step between windows, in samples.
+    truncated
+        Whether the mask is truncated.
     """
 
-    def __init__(self, n_fft: int = 2048, hop: int = 512):
-        self.n_fft, self.hop = n_fft, hop
+    def __init__(self, n_fft: int = 2048, hop: int = 512, truncated: bool = True):
+        self.n_fft, self.hop, self.truncated = n_fft, hop, truncated
 
     def separate(self, mixture: np.ndarray, sample_rate: int, references: np.ndarray) -> np.ndarray:
         """See `Oracle.separate`."""
@@ -38,5 +41,6 @@ class Method(Oracle):
         total = sources.sum(axis=0)
         power = np.abs(total) ** 2
         along = (sources * total.conj()).real
-        masks = np.divide(along, power, out=np.zeros_like(along), where=power > 0).clip(0, 1)
+        masks = np.divide(along, power, out=np.zeros_like(along), where=power > 0)
+        masks = masks.clip(0, 1) if self.truncated else masks
         return apply_masks(stft(mixture, self.n_fft, self.hop), masks, len(mixture), self.n_fft, self.hop)
