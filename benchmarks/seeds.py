@@ -1,17 +1,19 @@
-"""What another seed, or less training, changes in the score of a trained method -> reports/seeds.csv.
+"""What another seed, or less training, changes in the score of a method -> reports/seeds.csv.
 
     python -m benchmarks.seeds [METHOD...] [--seeds 0 1 2] [--shares 0.25 0.5]
 
 Every method that `params.yaml` trains is trained anew with other seeds of its initialisation, order of data, noise and
 remixes, on the segments and latents of the run in this folder; seed 0 is the run's own. With `--shares` it is also
 trained for a part of its steps, its schedule as much shorter. A row is one training and the mean SI-SDR over the test
-split, in dB. Trainings that the table has are not repeated. At the end: docs/training.svg, score against time. That is
-the time of the run's own training, and a part of it for a part of its steps, so that all is by one clock.
+split, in dB. Blind methods with a random start are measured with each seed, without training. What the table has is not
+measured again. At the end: docs/training.svg, score against time of training, which is that of the run's own, and a
+part of it for a part of its steps, so that all is by one clock.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import itertools
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_json, read_table, write_csv
 from ucr.foundation.params import Params, load_params
 from ucr.methods.contract import Baseline
-from ucr.methods.registry import make_method
+from ucr.methods.registry import find, make_method
 from ucr.training.trainer import RUNS
 
 TABLE = Path("reports/seeds.csv")
@@ -41,6 +43,16 @@ def trained_methods(params: Params) -> dict[str, str]:
         if needs.parent == MODELS and needs.name not in found.values():
             found[name] = needs.name
     return found
+
+
+def seeded_methods(params: Params) -> dict[str, str]:
+    """Blind methods of the run that start at random; they have no weights."""
+    found = {name: find(options.get("code", name)) for name, options in params.methods.items()}
+    return {
+        name: ""
+        for name, each in found.items()
+        if each.meta.kind == "blind" and "seed" in inspect.signature(each.method).parameters
+    }
 
 
 def stage_of(weights: str, params: Params) -> tuple[str, ...]:
@@ -90,13 +102,14 @@ def train(weights: str, seed: int, share: float, params: Params) -> Path:
 
 
 def measure(name: str, weights: str, seed: int, share: float, params: Params) -> dict:
-    """A row of the table: one training of a method."""
-    folder = train(weights, seed, share, params)
-    method = make_method(name, params.methods[name])[1]
+    """A row of the table: one training of a method, or one start of a blind one."""
+    options = params.methods[name]
+    folder = train(weights, seed, share, params) if weights else Path(options["needs"])
+    method = make_method(name, options if weights else options | {"seed": seed})[1]
     assert isinstance(method, Baseline)
     method.load(folder, params.sources)
     means, _ = mean_si_scores(method.separate_batch, SegmentStore("segments", "test"))
-    card = read_json(folder / "card.json")
+    card = read_json(folder / "card.json") if weights else {"last": {"step": 0}, "ended_by": ""}
     return {
         "method": name,
         "seed": seed,
@@ -111,7 +124,9 @@ def add_rows(methods: dict[str, str], trainings: list[tuple[int, float]], params
     """Train and measure what the table lacks; it is written after each row."""
     rows = read_table(TABLE, remedy=REMEDY).to_dict("records") if TABLE.is_file() else []
     for (seed, share), (name, weights) in itertools.product(trainings, methods.items()):
-        if (name, seed, share) not in {(row["method"], row["seed"], row["share"]) for row in rows}:
+        if (weights or share == 1) and (name, seed, share) not in {
+            (row["method"], row["seed"], row["share"]) for row in rows
+        }:
             rows.append(measure(name, weights, seed, share, params))
             write_csv(TABLE, pd.DataFrame(rows))
     return pd.DataFrame(rows)
@@ -157,16 +172,17 @@ def draw(table: pd.DataFrame, methods: dict[str, str]) -> None:
 @command
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seeds", description=__doc__.split("\n")[0])
-    parser.add_argument("methods", nargs="*", help="trained methods of params.yaml; all by default")
+    parser.add_argument("methods", nargs="*", help="methods of params.yaml with a seed; all by default")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument(
         "--shares", nargs="*", type=float, default=[], help="of the steps, with the first seed"
     )
     arguments = parser.parse_args()
     params = load_params()
-    known = trained_methods(params)
+    trained = trained_methods(params)
+    known = trained | seeded_methods(params)
     if unknown := [name for name in arguments.methods if name not in known]:
-        raise UserError(f"params.yaml trains no method {unknown[0]!r}: choose of {', '.join(known)}")
+        raise UserError(f"params.yaml has no seed for a method {unknown[0]!r}: choose of {', '.join(known)}")
     if bad := [share for share in arguments.shares if not 0 < share < 1]:
         raise UserError(f"--shares: {bad[0]:g} is not between 0 and 1: name parts of the steps")
     trainings = [(seed, 1.0) for seed in arguments.seeds] + [
@@ -174,7 +190,7 @@ def main() -> None:
     ]
     table = add_rows({name: known[name] for name in arguments.methods or known}, trainings, params)
     print(spread(table).round(2).to_string())
-    draw(table, known)
+    draw(table[table["method"].isin(trained)], trained)
 
 
 if __name__ == "__main__":

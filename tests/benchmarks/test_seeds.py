@@ -73,6 +73,25 @@ def test_the_runs_own_seed_is_not_trained_again_and_what_the_table_has_is_not_me
     pd.testing.assert_frame_equal(table, pd.read_csv(seeds.TABLE), check_dtype=False)
 
 
+def test_blind_methods_are_started_with_every_seed_and_trained_with_none(params, tmp_path, monkeypatch):
+    assert {"nmf", "ica", "pca", "grouping", "grouping_adapted"} & set(params.methods) == set(
+        seeds.seeded_methods(params)
+    )
+    monkeypatch.chdir(tmp_path)
+    starts = []
+
+    def score(separate, store):
+        starts.append(separate.__self__.seed)
+        return {"si_sdr": {"drums": 1.0, "bass": 2.0}}, 0.0
+
+    monkeypatch.setattr(seeds, "SegmentStore", lambda *place: None)
+    monkeypatch.setattr(seeds, "mean_si_scores", score)
+    table = seeds.add_rows({"nmf": ""}, [(0, 1.0), (1, 1.0), (0, 0.25)], params)
+    assert starts == [0, 1]
+    assert table["seed"].tolist() == [0, 1]
+    assert pd.read_csv(seeds.TABLE)["si_sdr_bass"].tolist() == [2.0, 2.0]
+
+
 def test_spread_is_of_whole_trainings():
     table = pd.DataFrame(
         {

@@ -139,6 +139,19 @@ def test_a_page_without_its_place_is_named(elsewhere):
         pages.pages(elsewhere, elsewhere / "tables")
 
 
+def test_where_only_mixtures_are_said_to_teach_stands_what_labels_touch():
+    template = ROOT / "eval" / "report" / "template" / "page.html.j2"
+    said = [
+        path
+        for path in [*PAGES, ROOT / "notebooks" / "inference.ipynb"]
+        if "mixtures only" in path.read_text().lower()
+    ]
+    assert {path.name for path in said} >= {"README.md", "scores.md", "limits.md"}
+    for path in [*said, template]:  # whose kinds are texts of eval/report/page.py
+        assert "RMS" in path.read_text(), path.name
+        assert "percussive" in path.read_text(), path.name
+
+
 def test_the_same_version_stands_everywhere():
     version = PROJECT["version"]
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
