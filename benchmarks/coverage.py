@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+from bisect import bisect_left
 from collections.abc import Callable
 from pathlib import Path
 
@@ -180,7 +181,8 @@ def tracks_needed(spread: float, alpha: float = ALPHA) -> int:
         critical, shift = stats.t.ppf(1 - alpha / 2, n - 1), DIFFERENCE / spread * np.sqrt(n)
         return stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift)
 
-    n = next(n for n in itertools.count(2) if power(n) >= POWER)
+    enough = next(n for n in (2**i for i in itertools.count(1)) if power(n) >= POWER)
+    n = 2 + bisect_left(range(2, enough), POWER, key=power)
     return int(np.ceil(n * np.pi / 3))
 
 
