@@ -107,6 +107,36 @@ def test_one_odd_track_costs_itself_and_is_counted(band, capsys):
     assert counts["track with a note", "its mixture is not the sum of its stems"] == 1
 
 
+def test_tracks_beside_the_folders_of_splits_are_told_and_counted(band, capsys):
+    for song, split in enumerate(["train", "train", "train", "valid", "test"]):
+        (band / split).mkdir(exist_ok=True)
+        (band / f"Song {song}").rename(band / split / f"Song {song}")
+    data.main()
+    segments.main()
+    sentence = (
+        f"warning: {band / 'Song 5'} is left out: beside the folders of splits: move it into one of them"
+    )
+    assert sentence in capsys.readouterr().err
+    assert read_json("segments/segments.json")["counts"] == {"train": 6, "validation": 2, "test": 2}
+    assert pd.read_csv("segments/skipped.csv")["reason"].tolist() == ["beside the folders of splits"]
+
+
+def test_songs_without_music_in_a_split_end_in_one_sentence(project, capsys):
+    tests = {"song": {"name": "stempeg", "seconds": 6.0}}
+    folder = project(data={"name": "songs", "path": "mixes"}, segments={"seconds": 1.0}, tests=tests)
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    Path("params.yaml").write_text(yaml.safe_dump(values | {"supervised": {}}))
+    for split, level in {"train": 0.1, "valid": 0.0}.items():
+        write(folder / "mixes" / split, song=noise(0, 1.5, level))
+    data.main()
+    with pytest.raises(SystemExit):
+        segments.main()
+    assert (
+        "no segment of the validation split of songs is music (the mixture's RMS is too low: 1): add songs or lower "
+        "segments.seconds or min_rms"
+    ) in capsys.readouterr().err
+
+
 def test_a_mapping_that_fits_no_track_ends_in_one_sentence(band, project, capsys):
     project(
         data={"name": "stems", "path": "band", "stems": {"bass": ["rhythm.ogg"]}}, segments={"seconds": 1.0}

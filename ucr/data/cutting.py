@@ -64,6 +64,10 @@ def cut_track(
     Of a song without stems that is the mixture's, and segments of speech are left out too.
     """
     where = {"split": track.split, "track": track.name}
+    if track.beside:
+        detail = "move it into one of them"
+        skipped = [{**where, "segment": "", "reason": "beside the folders of splits", "detail": detail}]
+        return Cut({}, [], skipped, [])
     try:
         audio, notes = read(track.folder, sources, sample_rate)
     except Skip as skip:
@@ -232,9 +236,12 @@ class SegmentWriter:
         counts = Counter(row["split"] for row in self.index)
         for split in self._splits:
             if not counts[split] and split not in may_lack:
+                alone = meta.get("mixtures_alone", False)
+                lacking = "is music" if alone else f"has {' and '.join(meta['sources'])}"
+                remedy = "add songs" if alone else "choose other sources, fix data.path"
                 raise UserError(
-                    f"no segment of the {split} split of {meta['dataset']} has {' and '.join(meta['sources'])}"
-                    f"{self._why(split)}: choose other sources, fix data.path or lower segments.seconds or min_rms"
+                    f"no segment of the {split} split of {meta['dataset']} {lacking}{self._why(split)}: {remedy} or "
+                    "lower segments.seconds or min_rms"
                 )
         kept: list[dict] = sorted(self.index, key=_order)
         left_out: list[dict] = sorted(self.skipped, key=_order)

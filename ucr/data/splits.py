@@ -3,7 +3,8 @@
 The folders `train`, `valid` or `validation` and `test` at the top are the splits. Where there are none, tracks are
 sorted by the SHA-256 of their paths: the first tenth, rounded up, is the validation split, the next fifth the test
 split and the others the training split. Where there is no validation folder, that split is taken from the training
-folder: MUSDB18's official validation tracks, or else the first tenth by the same order.
+folder: MUSDB18's official validation tracks, or else the first tenth by the same order. What lies beside folders for
+splits is in none.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 from ucr.data.slakh.song import SPLITS
@@ -41,8 +44,8 @@ def in_splits(root: Path, find: Callable[[Path], list[Path]], tested_on: bool) -
             root, {"validation": order[: ends[0]], "test": order[slice(*ends)], "train": order[ends[1] :]}
         )
     if tested_on:
-        return _named(root, {"test": find(homes["test"]) if "test" in homes else []})
-    found = {split: find(home) for split, home in homes.items()}
+        return _named(root, {"test": _in_all(homes.get("test", []), find)})
+    found = {split: _in_all(folders, find) for split, folders in homes.items()}
     if "validation" not in found and "train" in found:
         official = _musdb_validation()
         first = [path for path in found["train"] if _without_ending(path.name) in official]
@@ -52,14 +55,23 @@ def in_splits(root: Path, find: Callable[[Path], list[Path]], tested_on: bool) -
         )
         found["validation"] = first
         found["train"] = [path for path in found["train"] if path not in first]
-    return _named(root, found)
+    within = set(chain.from_iterable(homes.values()))
+    beside = {path for path in find(root) if within.isdisjoint((path, *path.parents))}
+    named = _named(root, {**found, "train": [*found.get("train", []), *beside]})
+    return [replace(track, beside=track.folder in beside) for track in named]
 
 
-def split_folders(root: Path) -> dict[str, Path]:
-    if not root.is_dir():
-        return {}
-    folders = [path for path in root.iterdir() if path.is_dir() and path.name.lower() in FOLDERS]
-    return {FOLDERS[path.name.lower()]: path for path in sorted(folders)}
+def split_folders(root: Path) -> dict[str, list[Path]]:
+    """The folders of each split: more than one where there are both `valid` and `validation`, or `Test` and `test`."""
+    homes: dict[str, list[Path]] = {}
+    for path in sorted(root.iterdir()) if root.is_dir() else []:
+        if path.is_dir() and path.name.lower() in FOLDERS:
+            homes.setdefault(FOLDERS[path.name.lower()], []).append(path)
+    return homes
+
+
+def _in_all(folders: Iterable[Path], find: Callable[[Path], list[Path]]) -> list[Path]:
+    return [path for folder in folders for path in find(folder)]
 
 
 def _key(root: Path, path: Path) -> str:

@@ -29,6 +29,7 @@ from ucr.foundation.audio import ENDINGS, STEM_FILES, own_stems
 from ucr.foundation.errors import UserError
 
 MIXTURES = ("mixture", "mix")
+PREVIEW = "preview"  # in the folders of rhythm games: an excerpt of the mixture
 OTHER_NAMES = {"vox": "vocals"}  # of stems in stem files
 SUM_ERROR_DB = -20.0  # what is left of a mixture without its stems, beside it, above which it is said
 
@@ -138,7 +139,7 @@ def _stems_of_folder(folder: Path) -> dict[str, StemFile]:
         if path.suffix.lower() not in ENDINGS or path.name.startswith(".") or not path.is_file():
             continue
         name = path.stem.lower()
-        if path.name.endswith(STEM_FILES):
+        if path.name.endswith(STEM_FILES) or name == PREVIEW:
             continue
         if name in stems:
             raise Skip("two files are one stem", f"{stems[name].name} and {path.name}: remove one")

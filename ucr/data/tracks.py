@@ -19,11 +19,13 @@ OTHER = "other"  # the source that is all that no other source takes
 
 @dataclass(frozen=True)
 class Track:
-    """A track: its name, its split, and the folder (of a song without stems, the file) that holds it."""
+    """A track: its name, its split, the folder (of a song without stems, the file) that holds it, and whether that lies
+    beside folders for splits, so that it is used in none."""
 
     name: str
     split: str
     folder: Path
+    beside: bool = False
 
 
 class Skip(Exception):

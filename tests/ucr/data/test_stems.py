@@ -65,6 +65,7 @@ def test_a_mapping_names_the_files_of_a_source(tmp_path):
     folder = write(
         tmp_path / "Song",
         drums_1_ogg=tone(100), drums_2_ogg=tone(200), Rhythm_ogg=tone(300), song_ogg=tone(400),
+        preview_ogg=tone(400, 0.2),
     )  # fmt: skip
     names = {"drums": ["drums_*.ogg"], "bass": ["bass.ogg", "rhythm.ogg"]}
     audio, _ = read_stems(folder, ["drums", "bass", "other"], RATE, names)
@@ -158,6 +159,17 @@ def test_split_folders(tmp_path):
     expected = {"train": ["train/a", "train/b"], "validation": ["Valid/c"], "test": ["test/d"]}
     assert places(tmp_path) == expected
     assert places(tmp_path, tested_on=True) == {"test": ["test/d"]}
+
+
+def test_every_folder_of_a_split_is_read_and_what_lies_beside_them_is_marked(tmp_path):
+    for name in ("train/a", "valid/b", "validation/c", "test/d", "Test/e", "Live/a", "Live/b"):
+        write(tmp_path / name, drums_wav=tone(100))
+    found = find_stems(tmp_path)
+    assert [(track.split, track.name) for track in found if not track.beside] == [
+        ("train", "a"), ("validation", "b"), ("validation", "c"), ("test", "d"), ("test", "e"),
+    ]  # fmt: skip
+    assert [track.name for track in found if track.beside] == ["Live-a", "Live-b"]
+    assert places(tmp_path, tested_on=True) == {"test": ["test/d", "Test/e"]}
 
 
 @pytest.mark.parametrize(("count", "expected"), [(3, (1, 1, 1)), (6, (3, 1, 2)), (20, (14, 2, 4))])
