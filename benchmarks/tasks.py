@@ -1,7 +1,7 @@
-"""Mean SI-SDR and SI-SIR of methods on a task's test split -> benchmarks/tasks.csv.
+"""Mean SI-SDR and SI-SIR of methods on a split of a task's segments -> benchmarks/tasks.csv.
 
     python -m pipelines.preset params/weights/TASK.yaml -- dvc repro segments
-    python -m pipelines.preset params/weights/TASK.yaml -- python -m benchmarks.tasks METHOD...
+    python -m pipelines.preset params/weights/TASK.yaml -- python -m benchmarks.tasks METHOD... [--split validation]
 
 The segments are those in `segments/` of the task's folder, `runs/TASK`. Rows of other tasks stay in the table.
 """
@@ -31,24 +31,25 @@ def main() -> None:
     parser.add_argument(
         "methods", nargs="+", metavar="METHOD", help="unlabelled ones among `methods` in params.yaml"
     )
-    names = parser.parse_args().methods
-    store = SegmentStore(SEGMENTS, "test")
+    parser.add_argument("--split", choices=("validation", "test"), default="test")
+    arguments = parser.parse_args()
+    store = SegmentStore(SEGMENTS, arguments.split)
     params = load_params().model_copy(update={"sources": store.sources})
     rows = []
-    for name in names:
+    for name in arguments.methods:
         meta, method = load_method(name, params)
         if meta.labelled:
             raise UserError(f"{name} knows the sources: name blind or unsupervised methods")
         means, _ = mean_si_scores(method.separate_batch, store)
         rows += [
-            {"task": params.task, "method": name, "n": len(store), "source": source}
+            {"task": params.task, "split": arguments.split, "method": name, "n": len(store), "source": source}
             | {metric: means[metric][source] for metric in METRICS}
             for source in store.sources
         ]
     table = pd.DataFrame(rows)
     print(table.to_string(index=False))
     order = table.sort_values(["task", "source", "si_sdr"], ascending=[True, True, False])
-    keep_rows(order, TABLE, "task", "method")
+    keep_rows(order, TABLE, "task", "split", "method")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
     python -m benchmarks.weights list
     python -m benchmarks.weights verify [TASK | NAME/TASK]
     python -m benchmarks.weights ship [NAME]
+    python -m benchmarks.weights pieces FOLDER [TASK | NAME/TASK]
 
+`pieces` puts on the card how the weights separate real stems, a folder for each piece as `benchmarks.clips` reads it.
 `verify` separates the test split of the task's segments again and compares with the card's scores; `ship`
 measures `models/decomposition` in the same way and puts it and `models/prior` in place, or `models/NAME`, of a variant
 or a supervised method. Both need the task's segments: `dvc repro segments` makes them, with the task's `sources` in
@@ -16,8 +18,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
+from benchmarks.clips import measure as measure_clips
+from benchmarks.clips import read_clips
 from eval.quick import mean_si_scores
 from ucr.data.segments import SegmentStore
 from ucr.foundation.checkpoints import CARD, WEIGHTS, load_model, save_tensors
@@ -106,6 +111,19 @@ def verify(name: str) -> None:
                 )
 
 
+def add_pieces(name: str, folder: Path) -> dict:
+    """Put the mean SI-SDR over the pieces of a folder on a card, by source, in dB; the mean mixture is separated."""
+    method, sources = opened(FOLDER / name)
+    params = load_params().model_copy(update={"sources": sources})
+    clips = read_clips(folder, params)
+    rows = pd.DataFrame(measure_clips(name, method, clips, params))
+    means = rows.groupby("source")["si_sdr"].mean().round(3)
+    found = {"pieces": list(clips), "si_sdr": {source: float(means[source]) for source in sources}}
+    path = FOLDER / name / CARD
+    write_json(path, read_json(path) | {"real_pieces": found})
+    return found
+
+
 @torch.no_grad()
 def of_decomposition(weights: Path, card: dict, folder: Path = SEGMENTS) -> dict:
     """What only a decomposition model's card says: its label-free figures, and names of the components by their sound.
@@ -170,9 +188,12 @@ def main(arguments: list[str] | None = None) -> None:
     )
     shipping.add_argument("name", nargs="?", help="put models/NAME there instead")
     checking = commands.add_parser("verify", help="measure again and compare with the card")
-    checking.add_argument(
-        "task", nargs="?", default=load_params().task if Path("params.yaml").is_file() else None
-    )
+    adding = commands.add_parser("pieces", help="put on the card how the weights separate real pieces")
+    adding.add_argument("folder", type=Path, help="one folder per piece, with a file of each source in it")
+    for command_of_task in (checking, adding):
+        command_of_task.add_argument(
+            "task", nargs="?", default=load_params().task if Path("params.yaml").is_file() else None
+        )
     chosen = parser.parse_args(arguments)
     if chosen.command == "ship":
         print(ship(chosen.name))
@@ -183,6 +204,8 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(
             f"no weights are shipped for {chosen.task}: there are some for {', '.join(shipped())}"
         )
+    elif chosen.command == "pieces":
+        print(add_pieces(chosen.task, chosen.folder))
     else:
         verify(chosen.task)
 

@@ -10,6 +10,7 @@ from tests.baselines.helpers import TINY_WEIGHTS
 from tests.helpers import PARAMS
 from ucr.data.cutting import Cut, SegmentWriter
 from ucr.data.tracks import Track
+from ucr.foundation.files import write_audio
 from ucr.foundation.params import load_params
 from ucr.methods.contract import NotAvailable
 from ucr.methods.registry import make_method
@@ -93,6 +94,26 @@ def test_a_supervised_method_s_weights_ship_and_are_measured_again(tmp_path, pro
     shipped = json.loads((tmp_path / "weights" / "conv_tasnet" / "drums+bass" / "card.json").read_text())
     assert shipped["params_file"] == "params/weights/conv_tasnet.yaml"
     assert shipped["hours"] == 0.01
+
+
+def test_real_pieces_come_onto_the_card(tmp_path, project, monkeypatch, capsys):
+    project()
+    rng = np.random.default_rng(0)
+    for piece in ("one", "two"):
+        for name in ("drums", "bass"):
+            write_audio(tmp_path / "pieces" / piece / f"{name}.wav", rng.normal(0, 0.1, (1, 3 * RATE)), RATE)
+    shutil.copytree(FOLDER / "drums+bass", tmp_path / "weights" / "drums+bass")
+    monkeypatch.setattr(program, "FOLDER", tmp_path / "weights")
+    before = json.loads((tmp_path / "weights/drums+bass/card.json").read_text())
+    program.main(["pieces", str(tmp_path / "pieces")])
+    card = json.loads((tmp_path / "weights/drums+bass/card.json").read_text())
+    found = card.pop("real_pieces")
+    assert found["pieces"] == ["one", "two"]
+    assert set(found["si_sdr"]) == {"drums", "bass"}
+    assert all(-30 < value < 5 for value in found["si_sdr"].values())
+    before.pop("real_pieces", None)
+    assert card == before
+    assert "['one', 'two']" in capsys.readouterr().out
 
 
 def test_a_variant_s_weights_ship_in_a_folder_of_its_own(tmp_path, monkeypatch):
