@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,9 +127,15 @@ def make_tables(rows: pd.DataFrame, methods: dict[str, MethodInfo]) -> Tables:
     return Tables(*(_tidy(table, rows["task"].iloc[0]) for table in (separation, comparisons, wide)))
 
 
-def tables_of_sets(rows: pd.DataFrame, methods: dict[str, MethodInfo]) -> Tables:
-    """Aggregate the rows of each test set by itself; the tables have a column `set`, in the order of the rows."""
-    made = {name: make_tables(mine, methods) for name, mine in rows.groupby("set", sort=False)}
+def tables_of_sets(
+    rows: pd.DataFrame, methods: dict[str, MethodInfo], sets: Iterable[str] | None = None
+) -> Tables:
+    """Aggregate the rows of each test set by itself; the tables have a column `set`.
+
+    `sets` is the order of the sets, of which some may have no rows. By default it is that of the rows.
+    """
+    of_sets = dict(list(rows.groupby("set", sort=False)))
+    made = {name: make_tables(of_sets[name], methods) for name in sets or of_sets if name in of_sets}
 
     def joined(part: str) -> pd.DataFrame:
         tables = {name: getattr(tables, part) for name, tables in made.items()}

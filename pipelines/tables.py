@@ -58,12 +58,12 @@ def make(params: Params) -> list[Path]:
         )
         for name, each in provenance.items()
     }
-    scores = tables_of_sets(rows, methods)
     remedy = "run `dvc repro score_generation`"
     embeddings = read_table(GENERATION / "embeddings.csv", EMBEDDING_COLUMNS, remedy=remedy)
     clips = read_table(GENERATION / "rows.csv", ROW_COLUMNS, remedy=remedy)
     places: dict[str, tuple[str, Path]] = {params.data.name: (params.data.name, SEGMENTS)}
     places |= {name: (options.name, TEST_SETS / name) for name, options in params.tests.items()}
+    scores = tables_of_sets(rows, methods, places)
     tables = {
         "separation": scores.separation,
         "comparisons": scores.comparisons,

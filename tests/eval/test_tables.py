@@ -351,6 +351,8 @@ def test_headline_is_si_sdr_and_si_sir_against_the_waveforms(rows, tables):
 def test_each_test_set_is_aggregated_and_tested_by_itself(rows, tables):
     others = rows[rows["track"] < "T3"].assign(set="another", value=rows["value"] + 1)
     both = tables_of_sets(pd.concat([rows, others]), METHODS)
+    turned = tables_of_sets(pd.concat([rows, others]), METHODS, ["songs", "another", "real"])
+    assert turned.separation["set"].unique().tolist() == ["another", "real"]
     for name in ("separation", "comparisons", "tracks"):
         table = getattr(both, name)
         assert list(table["set"].unique()) == ["real", "another"]
