@@ -49,8 +49,8 @@ def train(
     out
         The folder that gets the weights, with a card that says how they came about. `separate` takes it as `weights`.
     sources
-        What the components shall be, such as `["drums", "bass"]` (the default, or what `start` separates). The model
-        hears from these names how many there are, and whether one is percussive.
+        What the components shall be, such as `["drums", "bass"]` or "drums+bass"; by default drums, bass and other, or
+        what `start` separates. The model hears from these names how many there are, and whether one is percussive.
     minutes
         How long to train, from the end of reading on.
     start
@@ -163,14 +163,14 @@ def _tell(census: dict, given: int) -> None:
 
 def _setting(weights: Path | None, sources: Sequence[str] | None) -> tuple[Setting, dict[str, Tensor] | None]:
     """The model's setting and the tensors to start from; from nothing, the setting is that of shipped weights."""
+    names = sources_of("+".join([sources] if isinstance(sources, str) else sources)) if sources else None
     if weights is None:
         setting = Setting(**load_model(shipped())[1])
-        names = sources_of("+".join(sources)) if sources else setting.sources
-        return setting.model_copy(update={"sources": names}), None
+        return setting.model_copy(update={"sources": names or setting.sources}), None
     model, setting, _ = load_decomposition(weights)
-    if sources and sorted(sources) != sorted(setting.sources):
+    if names and sorted(names) != sorted(setting.sources):
         raise UserError(
-            f"{weights} separates {', '.join(setting.sources)}, not {', '.join(sources)}: leave out the sources, or "
+            f"{weights} separates {', '.join(setting.sources)}, not {', '.join(names)}: leave out the sources, or "
             "start from other weights or from nothing"
         )
     return setting, model.state_dict()

@@ -19,6 +19,7 @@ from tests.ucr.program.helpers import make_song, make_speech
 from tests.ucr.program.test_program import read, run
 from ucr.codecs.mel import MelCodec
 from ucr.foundation import audio
+from ucr.foundation.errors import UserError
 from ucr.foundation.params import DecompositionParams, load_params
 from ucr.model.decomposition import load_decomposition
 from ucr.program import learning, shipped
@@ -233,6 +234,13 @@ def test_a_mistake_ends_in_one_sentence_and_leaves_nothing(
     assert error.startswith("error: ")
     assert words in error.replace(str(tmp_path) + "/", "")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_sources_are_a_task_s_name_too(tiny, songs, tmp_path):
+    out = ucr.train(songs, tmp_path / "weights", sources="drums+bass", minutes=0.001)
+    assert ucr.info(out)["settings"]["sources"] == ["drums", "bass"]
+    with pytest.raises(UserError, match="'drums,bass' is no task: name two or more sources"):
+        ucr.train(songs, tmp_path / "other", sources="drums,bass")
 
 
 @pytest.mark.slow
