@@ -120,7 +120,7 @@ def open_audio(path: str | Path, stream: int = 0, counted: bool = True) -> Opene
                     f"{path} holds several streams one after the other, of different rates or channels: "
                     "convert it to one"
                 ) from None
-            raise damaged(path, trouble or error) from None
+            raise damaged(path, error if isinstance(error, av.FFmpegError) else trouble or error) from None
     if opened is None:
         raise damaged(path, trouble) if trouble else UserError(f"{path} holds no audio: replace it")
     if not LOWEST_RATE <= opened.file.samplerate <= HIGHEST_RATE:
@@ -132,7 +132,8 @@ def open_audio(path: str | Path, stream: int = 0, counted: bool = True) -> Opene
 
 def damaged(path: Path, error: Exception) -> UserError:
     """What to say of a file that turns out to be none."""
-    return UserError(f"{path} can't be read as audio ({error}): it is damaged or not an audio file")
+    reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or error
+    return UserError(f"{path} can't be read as audio ({reason}): it is damaged or not an audio file")
 
 
 def cut_short(path: Path, opened: Opened) -> str:

@@ -85,6 +85,17 @@ def test_audio_comes_back_as_it_was_even_over_full_scale(tmp_path):
     np.testing.assert_array_equal(audio, 3 * NOISE[None])
 
 
+@pytest.mark.parametrize("name", ["song.mp3", "song.wav"])
+def test_a_file_that_is_there_and_no_audio_is_not_called_missing(tmp_path, name):
+    (tmp_path / name).write_bytes(b"no audio at all" * 50)
+    with pytest.raises(UserError) as error:
+        read_audio(tmp_path / name)
+    assert str(error.value) == (
+        f"{tmp_path / name} can't be read as audio (Invalid data found when processing input): it is damaged or not an "
+        "audio file"
+    )
+
+
 @pytest.mark.parametrize("channels", [1, 2])
 def test_the_same_audio_is_the_same_file_whenever_it_is_written(tmp_path, channels):
     audio = NOISE.reshape(channels, -1)
