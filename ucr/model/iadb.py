@@ -36,47 +36,76 @@ def target(clean: Tensor, noise: Tensor, params: IadbParams) -> Tensor:
     return clean if params.variant == "c" else clean - noise
 
 
+Predict = Callable[[Tensor, Tensor], Tensor]
+
+
 @torch.no_grad()
-def sample(
-    predict: Callable[[Tensor, Tensor], Tensor],
-    noise: Tensor,
-    steps: int,
-    params: IadbParams,
-    keep: tuple[Tensor, Tensor] | None = None,
-    start: float = 0.0,
-) -> Tensor:
-    """Go from noise, or a blend with it, to a sample in `steps` even steps of alpha.
+def sample(predict: Predict, noise: Tensor, steps: int, params: IadbParams) -> Tensor:
+    """Go from noise to a sample in `steps` even steps of alpha: the paper's.
 
     Parameters
     ----------
     predict
         The network: (x_alpha [b, ...], alpha [b]) -> its prediction [b, ...].
     noise : float32[b, ...]
-        Where to start: noise, or a blend of a clean signal and noise at alpha = `start`.
     steps
         How many evaluations of the network.
     params
         The variant that the network was trained with.
-    keep : (mask bool[b, ...], clean float32[b, ...]), optional
-        Where the mask is True the sample holds `clean`, bit for bit, at every step.
-    start
-        Alpha of `noise`, below 1.
 
     Returns
     -------
     float32[b, ...]
     """
-
-    def held(x: Tensor) -> Tensor:
-        return x if keep is None else torch.where(keep[0], keep[1], x)
-
-    x = held(noise)
+    x = noise
     for step in range(steps):
-        alpha = torch.full((len(x),), start + (1 - start) * step / steps, device=x.device)
-        prediction = predict(x, alpha)
-        if params.variant == "c":
-            remaining = (steps - step - 1) / (steps - step)
-            x = held(prediction + remaining * (x - prediction))
-        else:
-            x = held(x + (1 - start) / steps * prediction)
+        alpha = step / steps
+        x = x + _slope(predict, x, alpha, params) / steps
     return x
+
+
+@torch.no_grad()
+def sample_midpoint(
+    predict: Predict,
+    start: Tensor,
+    steps: int,
+    params: IadbParams,
+    keep: tuple[Tensor, Tensor],
+    alpha: float = 0.0,
+) -> Tensor:
+    """Go from noise, or a blend with it, to a sample by the midpoint rule, in even steps of alpha.
+
+    The steps of `sample` are of the first order and shrink what they make: of a Gaussian's standard deviation 25 leave
+    0.95. The midpoint rule is of the second order: 13 of its steps leave 1.00.
+
+    Parameters
+    ----------
+    predict, params
+        As for `sample`.
+    start : float32[b, ...]
+        Noise, or a blend of a clean signal and noise.
+    steps
+        Evaluations of the network, two to a step; an odd number is rounded up.
+    keep : (mask bool[b, ...], clean float32[b, ...])
+        Where the mask is True the sample holds `clean`, bit for bit, at every step.
+    alpha
+        Of `start`, below 1.
+
+    Returns
+    -------
+    float32[b, ...]
+    """
+    n = -(-steps // 2)
+    size = (1 - alpha) / n
+    x = torch.where(*keep, start)
+    for step in range(n):
+        here = alpha + step * size
+        middle = torch.where(*keep, x + size / 2 * _slope(predict, x, here, params))
+        x = torch.where(*keep, x + size * _slope(predict, middle, here + size / 2, params))
+    return x
+
+
+def _slope(predict: Predict, x: Tensor, alpha: float, params: IadbParams) -> Tensor:
+    """The derivative of a blend by alpha, as the network sees it: clean minus noise."""
+    prediction = predict(x, torch.full((len(x),), alpha, device=x.device))
+    return (prediction - x) / (1 - alpha) if params.variant == "c" else prediction

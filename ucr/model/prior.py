@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from ucr.model.networks import UNet
 
 BATCH = 32  # samples at once: bounds the memory
 TINY = 1e-6
+QUANTILES = 33
 
 
 def masks(n_components: int) -> Tensor:
@@ -42,12 +44,18 @@ class PriorModel(nn.Module):
         Sizes, masks and noise.
     mean, std : float32[n_components * latent_channels]
         Statistics of the training mixtures' component latents, by which `normalise` standardises them.
-    level
-        Mean of the training mixtures' `DecompositionModel.level`: that of what is generated from noise alone.
+    levels : float32[q]
+        Quantiles of the training mixtures' `DecompositionModel.level`, evenly apart: what is generated from noise alone
+        has levels of this distribution.
+    curves : float32[2, channels, q], optional
+        Quantiles of each channel of the codec's latents, at a level of 1: as the decomposition model rebuilds training
+        mixtures, and as they are (see `calibrate`).
     """
 
     mean: Tensor
     std: Tensor
+    levels: Tensor
+    curves: Tensor | None
 
     def __init__(
         self,
@@ -56,13 +64,13 @@ class PriorModel(nn.Module):
         params: PriorParams,
         mean: Tensor,
         std: Tensor,
-        level: float = 1.0,
+        levels: Tensor,
+        curves: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.params = params
         self.n_components = n_components
         self.latent_channels = latent_channels
-        self.level = level
         channels = n_components * latent_channels
         self.denoiser = UNet(channels, n_components, params.denoiser)
         if not params.normalise:
@@ -70,18 +78,58 @@ class PriorModel(nn.Module):
         self.register_buffer("mean", mean.view(1, n_components, latent_channels, 1).clone())
         std = std.clamp_min(TINY)  # of channels that are always 0 in a narrow latent
         self.register_buffer("std", std.view(1, n_components, latent_channels, 1))
+        self.register_buffer("levels", levels, persistent=False)
+        self.register_buffer("curves", curves)
 
     @classmethod
     def from_config(cls, config: dict) -> PriorModel:
-        """Build a freshly initialised model from what `prior_config` gave."""
+        """Build a freshly initialised model from what `prior_config` gave.
+
+        Older priors have one level and no curves.
+        """
+        curves = config.get("curves")
         return cls(
             n_components=config["n_components"],
             latent_channels=config["latent_channels"],
             params=PriorParams.model_validate(config["params"]),
             mean=torch.tensor(config["mean"]),
             std=torch.tensor(config["std"]),
-            level=float(config["level"]),
+            levels=torch.tensor(config["level"], dtype=torch.float32).view(-1),
+            curves=torch.zeros(curves) if curves else None,
         )
+
+    def draw_level(self, count: int, seed: int) -> Tensor:
+        """Levels of new clips, from the distribution of the training mixtures': float32[count, 1, 1]."""
+        generator = torch.Generator().manual_seed(seed)
+        place = torch.rand(count, generator=generator).to(self.levels.device)
+        return torch.quantile(self.levels, place)[:, None, None]
+
+    def calibrate(self, mixtures: Tensor) -> Tensor:
+        """Give what the decomposition model rebuilt the distribution that training mixtures have, channel by channel.
+
+        The model predicts means: what is quiet comes out louder and clips come out more alike than songs are. Values
+        go from their quantile among rebuilt training mixtures to the same quantile of those mixtures; beyond the ends
+        the difference stays that of the end.
+
+        Parameters
+        ----------
+        mixtures : float32[b, channels, frames]
+            The codec's latents, at a level of 1.
+
+        Returns
+        -------
+        float32[b, channels, frames]
+        """
+        if self.curves is None:
+            return mixtures
+        rebuilt, real = self.curves
+        values = mixtures.transpose(0, 1).flatten(1)
+        above = torch.searchsorted(rebuilt, values).clamp(1, rebuilt.shape[1] - 1)
+        low, high = rebuilt.gather(1, above - 1), rebuilt.gather(1, above)
+        share = ((values - low) / (high - low).clamp_min(TINY)).clamp(0, 1)
+        difference = real - rebuilt
+        shift = difference.gather(1, above - 1).lerp(difference.gather(1, above), share)
+        return mixtures + shift.unflatten(1, (mixtures.shape[0], -1)).transpose(0, 1)
 
     def _predict(self, noisy: Tensor, alpha: Tensor, generated: Tensor) -> Tensor:
         """[b, n, c, t], [b], bool[b, n] -> [b, n, c, t]; the network sees which components are to be generated."""
@@ -142,7 +190,7 @@ class PriorModel(nn.Module):
             What is kept; at strength 1 its values where `generated` is True don't matter.
         generated : bool[b, n]
         steps
-            Evaluations of the network.
+            Evaluations of the network (`iadb.sample_midpoint`).
         seed
             Of the noise.
         strength
@@ -164,9 +212,14 @@ class PriorModel(nn.Module):
 
     def _sample(self, noisy: Tensor, clean: Tensor, generated: Tensor, steps: int, start: float) -> Tensor:
         keep = (~generated[:, :, None, None], clean)
-        return iadb.sample(
+        return iadb.sample_midpoint(
             lambda x, alpha: self._predict(x, alpha, generated), noisy, steps, self.params.iadb, keep, start
         )
+
+
+def quantiles(values: Tensor) -> Tensor:
+    """The `QUANTILES` quantiles of each row, evenly apart, the least and the largest value among them."""
+    return torch.from_numpy(np.quantile(values, np.linspace(0, 1, QUANTILES), axis=-1)).float().movedim(0, -1)
 
 
 def prior_config(
@@ -175,7 +228,8 @@ def prior_config(
     decomposition: str,
     mean: list[float],
     std: list[float],
-    level: float,
+    levels: list[float],
+    curves: list[int] | None = None,
 ) -> dict:
     """What is kept beside a prior's weights.
 
@@ -189,8 +243,10 @@ def prior_config(
         SHA-256 of the decomposition model's weights: a prior belongs to one model.
     mean, std
         Statistics of its component latents, one value per channel.
-    level
-        Mean level of the training mixtures (`DecompositionModel.level`).
+    levels
+        Quantiles of the training mixtures' levels.
+    curves
+        Shape of the quantiles that lie among the weights; None if there are none.
     """
     return {
         "n_components": len(setting.sources),
@@ -199,7 +255,8 @@ def prior_config(
         "decomposition": decomposition,
         "mean": mean,
         "std": std,
-        "level": level,
+        "level": levels,
+        "curves": curves,
     }
 
 

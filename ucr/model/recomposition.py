@@ -105,7 +105,7 @@ class Recomposer:
         return self.vary(audio, 0.0, steps=1, seed=0)
 
     def generate(self, count: int, seconds: float, steps: int, seed: int) -> np.ndarray:
-        """Make new clips from noise alone, at the mean level of the training mixtures.
+        """Make new clips from noise alone, at levels as the training mixtures have.
 
         Parameters
         ----------
@@ -128,8 +128,7 @@ class Recomposer:
             count, self.n_components, self.prior.latent_channels, frames, device=self.device
         )
         latents = self.prior.generate(nothing, self._every(count), steps, seed)
-        level = torch.full((count, 1, 1), self.prior.level, device=self.device)
-        return self._compose(latents, level, n_samples)
+        return self._compose(latents, self.prior.draw_level(count, seed), n_samples)
 
     def vary(self, audio: np.ndarray, strength: float, steps: int, seed: int) -> np.ndarray:
         """Sample the prior from the songs' partly noised latents; a variation is as loud as its song.
@@ -239,7 +238,7 @@ class Recomposer:
     def _compose(self, latents: Tensor, level: Tensor, n_samples: int) -> np.ndarray:
         def sound(latents: Tensor, level: Tensor) -> Tensor:
             mixtures = self.model.reconstruct(self._components(latents, level, n_samples))
-            return self.codec.decode(mixtures, n_samples)
+            return self.codec.decode(self.prior.calibrate(mixtures / level) * level, n_samples)
 
         return _in_batches(sound, latents, level).cpu().numpy()
 

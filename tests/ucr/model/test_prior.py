@@ -22,7 +22,7 @@ def small_prior(n=2, variant="c"):
         optim=OPTIM,
     )
     torch.manual_seed(0)
-    return PriorModel(n, 1, params, torch.arange(n) + 1.0, torch.arange(n) + 2.0).eval()
+    return PriorModel(n, 1, params, torch.arange(n) + 1.0, torch.arange(n) + 2.0, torch.ones(1)).eval()
 
 
 @pytest.mark.parametrize(("n", "count"), [(2, 3), (3, 7)])
@@ -39,7 +39,7 @@ def test_every_non_empty_subset_once_and_the_probabilities_sum_to_one(n, count):
 
 def test_a_channel_that_is_always_zero_stays_so():
     params = small_prior().params
-    prior = PriorModel(2, 2, params, torch.zeros(4), torch.tensor([1.0, 0.0, 1.0, 1.0])).eval()
+    prior = PriorModel(2, 2, params, torch.zeros(4), torch.tensor([1.0, 0.0, 1.0, 1.0]), torch.ones(1)).eval()
     latents = torch.randn(5, 2, 2, 16)
     latents[:, 0, 1] = 0
     assert torch.isfinite(prior.loss(latents, *prior.draw_noise(latents)))

@@ -11,7 +11,7 @@ from ucr.foundation.hashes import file_hash
 from ucr.foundation.network_params import IadbParams, UNetParams
 from ucr.foundation.params import CodecParams, PriorParams
 from ucr.model.decomposition import Setting
-from ucr.model.prior import PriorModel, masks
+from ucr.model.prior import PriorModel, masks, quantiles
 from ucr.model.recomposition import Recomposer
 
 RATE = 6000
@@ -24,8 +24,9 @@ PRIOR = PriorParams(
 )
 
 
-def make_prior(n, level=0.8):
-    return PriorModel(n, 1, PRIOR, torch.zeros(n), torch.ones(n), level).eval()
+def make_prior(n, levels=(0.8,), curves=None):
+    torch.manual_seed(0)
+    return PriorModel(n, 1, PRIOR, torch.zeros(n), torch.ones(n), torch.tensor(levels), curves).eval()
 
 
 def make_recomposer(n=2, **changes):
@@ -73,7 +74,7 @@ def test_a_variation_of_strength_1_is_a_new_clip_as_loud_as_its_song():
     varied = recomposer.vary(audio, 1.0, 3, seed=4)
     for a, b in zip(new, varied, strict=True):
         assert np.vdot(a, b) / np.linalg.norm(a) / np.linalg.norm(b) == pytest.approx(1, abs=1e-3)
-    ratio = recomposer._encode(torch.from_numpy(audio))[1].flatten() / recomposer.prior.level
+    ratio = recomposer._encode(torch.from_numpy(audio))[1].flatten() / recomposer.prior.levels
     gains = np.linalg.norm(varied, axis=1) / np.linalg.norm(new, axis=1)
     np.testing.assert_allclose(gains, ratio**2, rtol=0.02)  # latents are square roots of magnitudes
 
@@ -87,9 +88,48 @@ def test_other_strengths_are_refused(strength):
 def test_generated_clips_have_the_priors_level():
     recomposer = make_recomposer()
     quiet = recomposer.generate(2, 1.0, 2, seed=0)
-    recomposer.prior.level *= 2
+    recomposer.prior.levels *= 2
     loud = recomposer.generate(2, 1.0, 2, seed=0)  # latents are square roots of magnitudes
     assert np.linalg.norm(loud) / np.linalg.norm(quiet) == pytest.approx(4, rel=0.02)
+
+
+def test_generated_clips_are_as_loud_as_the_training_mixtures_in_turn():
+    levels = np.linspace(0.5, 1.5, 33) ** 2
+    drawn = make_prior(2, levels.astype(np.float32).tolist()).draw_level(4000, seed=1).flatten().numpy()
+    np.testing.assert_allclose(
+        np.quantile(drawn, [0.1, 0.5, 0.9]), np.quantile(levels, [0.1, 0.5, 0.9]), atol=0.03
+    )
+    assert levels[0] <= drawn.min()
+    assert drawn.max() <= levels[-1]
+
+
+def test_calibrated_values_have_the_distribution_of_real_ones_and_no_end_is_cut():
+    torch.manual_seed(0)
+    rebuilt, real = torch.rand(2, 4000) + torch.tensor([[0.2], [1.0]]), torch.rand(2, 4000).square() * 2
+    prior = make_prior(2, curves=torch.stack([quantiles(rebuilt), quantiles(real)]))
+    made = prior.calibrate(rebuilt.view(2, 4, 1000).transpose(0, 1)).transpose(0, 1).flatten(1)
+    for value in (0.1, 0.5, 0.9):
+        torch.testing.assert_close(made.quantile(value, 1), real.quantile(value, 1), atol=0.02, rtol=0)
+    beyond = torch.tensor([[[-1.0, 9.0]], [[-1.0, 9.0]]]).transpose(0, 1)
+    ends = prior.calibrate(beyond)[0] - beyond[0]
+    torch.testing.assert_close(
+        ends, torch.stack([real.amin(1) - rebuilt.amin(1), real.amax(1) - rebuilt.amax(1)], 1)
+    )
+
+
+def test_what_is_composed_is_calibrated_whatever_its_level():
+    recomposer, audio = make_recomposer(), songs()
+    plain = recomposer.reconstruct(audio)
+    same = torch.linspace(0, 3, 33).expand(2, 16, -1)
+    recomposer.prior.curves = same.clone()
+    np.testing.assert_allclose(recomposer.reconstruct(audio), plain, atol=1e-5)
+    recomposer.prior.curves[1] *= 0.5
+    np.testing.assert_allclose(
+        np.square(recomposer.reconstruct(audio)).sum(), np.square(plain).sum() / 16, rtol=0.02
+    )
+    np.testing.assert_allclose(
+        recomposer.reconstruct(3 * audio), 3 * recomposer.reconstruct(audio), atol=1e-3
+    )
 
 
 def test_what_is_kept_is_the_songs_own_sound():
@@ -159,7 +199,8 @@ def test_models_are_read_from_their_folders(tmp_path):
         ["component_0", "component_1"],
         2,
     )
-    assert recomposer.prior.level == 0.5
+    assert recomposer.prior.levels.tolist() == [0.5]
+    assert recomposer.prior.curves is None
     assert recomposer.generate(1, 0.5, 1, seed=0).shape == (1, RATE // 2)
 
 

@@ -37,7 +37,7 @@ def with_prior(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         file_hash(folder / "model.safetensors"),
         [0.0] * width,
         [1.0] * width,
-        1.0,
+        [1.0],
     )
     torch.manual_seed(0)
     save_model(folder / "prior", PriorModel.from_config(config), config, {})
