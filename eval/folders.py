@@ -299,7 +299,8 @@ def _failed(song: SongFiles, sources: list[str], window: float, hop: float) -> t
 def _song_folders(folder: Path) -> dict[str, Path]:
     """The folders that hold stems, by song; a folder that holds them itself is the song without a name."""
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder: fix the path")
+        remedy = "write what it holds by `ucr unpack`" if folder.name.endswith(STEM_FILES) else "fix the path"
+        raise UserError(f"{folder} is no folder: {remedy}")
     if _stems(folder):
         return {"": folder}
     return {sub.name: sub for sub in sorted(folder.iterdir()) if sub.is_dir() and _stems(sub)}

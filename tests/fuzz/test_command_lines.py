@@ -299,6 +299,7 @@ FOUND = {
         "description", with_value("sources", value=["../../x", "bass"]), "sources.0: '../../x' is no source"
     ),
     "no rate": ("description", with_value("sample_rate", value=None), "segments.json: sample_rate: is missing"),
+    "a path with a NUL": ("dataset", with_value("root", value="a\0b"), "dataset.json: root: has a NUL character in it"),
     "no fingerprint": ("dataset", with_value("fingerprint", value=None), "dataset.json: fingerprint: is missing"),
     "a component's name that points out": (
         "card", with_value("components", value=["../../x", "bass"]), "names its components ['../../x', 'bass']"

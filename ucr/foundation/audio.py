@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import numpy as np
 import soundfile
@@ -31,6 +32,8 @@ LOWEST_RATE = 1000  # Hz, so that windows of a twelfth of a second have somethin
 HIGHEST_RATE = 1_500_000  # Hz, so that some seconds fit in memory; there is no music over 768 kHz
 UNKNOWN = 2**40  # samples, and beyond: libsndfile's way to say that a header gives no length
 OGG_PAGE = 65307  # bytes at most
+ASF_PROPERTIES = UUID("8cabdca1-a947-11cf-8ee4-00c00c205365").bytes_le
+ASF_BROADCAST = 1  # flag of a file that was written as it was made, before its length was known
 STREAMED_LONG = 2**62  # as STREAMED, where a format has room for it
 # In libsndfile's notes: what a header says of its samples (of W64 and RF64 of the whole file), and what there is
 CUT = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
@@ -330,7 +333,9 @@ def _duration(path: Path, container: av.container.InputContainer, stream: av.Aud
         return round(_caf_share(path) * float((stream.duration or 0) * (stream.time_base or 0)) * rate)
     if kinds & {"mov", "wv", "tta", "ape"} and stream.duration and stream.time_base:
         return round(float(stream.duration * stream.time_base) * rate)
-    if kinds & {"matroska", "asf", "flv"} and container.duration:
+    if "asf" in kinds:
+        return round(_asf_seconds(path) * rate)
+    if kinds & {"matroska", "flv"} and container.duration:
         return round(container.duration / av.time_base * rate)
     return 0
 
@@ -349,6 +354,20 @@ def _caf_share(path: Path) -> float:
                 break
             place += 12 + length
     return 1.0
+
+
+def _asf_seconds(path: Path) -> float:
+    """How long a WMA file says it is, 0 if it doesn't; of one that is cut FFmpeg guesses from its size.
+
+    From the file properties object (Microsoft, Advanced Systems Format specification, 2004, 3.2).
+    """
+    with path.open("rb") as file:
+        data = file.read(BLOCK)
+    place = data.find(ASF_PROPERTIES)
+    if place < 0 or place + 92 > len(data):
+        return 0.0
+    played, _, preroll, flags = struct.unpack_from("<QQQI", data, place + 64)
+    return 0.0 if flags & ASF_BROADCAST else max(0.0, played / 1e7 - preroll / 1e3)
 
 
 def _blocks(container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[np.ndarray]:

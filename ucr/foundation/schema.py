@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -44,6 +45,9 @@ def checked(
     model: type[M], values: dict, path: str | Path, remedy: str = "", place: tuple[str, ...] = ()
 ) -> M:
     """Turn the mapping that was read from `path` into a model; a `UserError` names the first key that is wrong."""
+    for key, value in _texts(values, place):
+        if "\0" in value:
+            raise UserError(f"{path}: {key}: has a NUL character in it, which no name has: remove it")
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -58,6 +62,15 @@ def checked(
             reason += f", and YAML reads {first['input']} as text: write it like 1.0e-3"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise UserError(f"{path}: {key}: {reason}{more}{remedy and ': ' + remedy}") from None
+
+
+def _texts(value: Any, place: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Every text in nested mappings and lists, with its key."""
+    if isinstance(value, str):
+        yield ".".join(place) or "the file", value
+    elif isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _texts(item, (*place, str(key)))
 
 
 def merge(base: dict, changes: dict) -> dict:

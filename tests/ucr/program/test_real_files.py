@@ -165,6 +165,30 @@ def test_every_format_that_says_how_long_it_is_tells_that_it_is_cut(tmp_path, ca
     assert run("separate", path, "-o", tmp_path / "stems", "--allow-truncated") == 0
 
 
+def wma(path: Path) -> bytearray:
+    return bytearray(encode(path, sources(5.0).sum(axis=0)[None], codec="wmav2").read_bytes())
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_wma_file_that_is_cut_tells_its_own_length(tmp_path, capfd, share):
+    """FFmpeg guesses it from the size, in which a WMA file's bit rate may be far from the header's."""
+    path = tmp_path / "song.wma"
+    path.write_bytes(wma(path)[: int(share * path.stat().st_size)])
+    assert run("separate", path, "-o", tmp_path / "stems") == 1
+    assert "of the 5.0 s that it announces: get it whole" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["with a tag", "live"])
+def test_a_whole_wma_file_is_not_cut(tmp_path, kind):
+    path = tmp_path / "song.wma"
+    data = wma(path)
+    if kind == "live":
+        data[data.find(bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")) + 88] |= 1
+    path.write_bytes(data + b"TAG" + bytes(200000))
+    assert run("separate", path, "-o", tmp_path / "stems", "--method", "mixture") == 0
+    assert len(read_audio(path)[0][0]) == pytest.approx(5 * RATE, abs=2048)
+
+
 def header_of_half(kind: str, sound: np.ndarray) -> bytes:
     """A file whose header tells of half its samples."""
     target = io.BytesIO()

@@ -25,7 +25,8 @@ LONGEST = 1800.0  # seconds; a longer one is a medley or damaged, and would not 
 META, SYSTEM_EXCLUSIVE = 0xFF, (0xF0, 0xF7)
 NOTE_OFF, NOTE_ON, CONTROL, PROGRAM, CHANNEL_PRESSURE = 0x8, 0x9, 0xB, 0xC, 0xD
 PORT, END_OF_TRACK, TEMPO, METRE = 0x21, 0x2F, 0x51, 0x58
-BANK, PEDAL, SOUND_OFF, NOTES_OFF = 0, 64, 120, 123
+BANK, PEDAL, SOUND_OFF, RESET = 0, 64, 120, 121
+NOTES_OFF = range(123, 128)  # modes too, all of which end what sounds
 
 
 def split_of(name: str) -> str:
@@ -55,7 +56,8 @@ def read_midi(path: Path) -> Song:
 
     Tempi count wherever they stand. A note sounds with the program that its track, or else another, has given its
     channel when it begins, or with a drum kit (`ucr.data.slakh.rhythm`). A note that nothing ends lasts as long as its
-    track. A sustain pedal lengthens the notes that it holds. Pitch bends and other controllers are left out: the
+    track. A sustain pedal lengthens the notes that it holds, until it is let go, controllers are reset, all sound is
+    turned off or the file ends. Pitch bends and other controllers are left out: the
     synthesiser knows none. A metre that can't be is taken for 4/4.
 
     Raises
@@ -74,7 +76,7 @@ def read_midi(path: Path) -> Song:
         raise UserError(f"{path} holds no note: replace or remove it")
     stems = []
     for (_, channel, program, is_drum), notes in sequence.parts.items():
-        ends = _ends(notes, sequence.pedals.get(channel, []))
+        ends = _ends(notes, sequence.pedals.get(channel, []), sequence.last)
         beats = [
             Note(
                 note.start / sequence.resolution,
@@ -116,6 +118,7 @@ class _Sequence:
     pedals: dict[Channel, list[tuple[int, bool]]] = field(default_factory=dict)
     tempos: dict[int, float] = field(default_factory=lambda: {0: 120.0})  # beats per minute
     metre: tuple[int, int] = (4, 4)
+    last: int = 0  # when its last event is
 
 
 def _read(data: bytes) -> _Sequence:
@@ -146,6 +149,7 @@ def _read(data: bytes) -> _Sequence:
     offs: dict[tuple[int, Channel, int], list[int]] = {}
     rhythm, metred = Rhythm(), False
     merged = [(tick, i, status, body) for i, track in enumerate(tracks) for tick, status, body in track]
+    sequence.last = max((event[0] for event in merged), default=0)
     for tick, track, status, body in sorted(merged, key=lambda event: event[0]):
         if status == META:
             if body[0] == PORT and len(body) > 1:
@@ -164,12 +168,14 @@ def _read(data: bytes) -> _Sequence:
             programs[channel] = programs[track, channel] = body[0]
         elif kind == CONTROL and body[0] == BANK:
             rhythm.select(channel, body[1])
-        elif kind == CONTROL and body[0] == PEDAL:
-            sequence.pedals.setdefault(channel, []).append((tick, body[1] >= 64))
-        elif kind == CONTROL and body[0] in (SOUND_OFF, NOTES_OFF):
-            for (_, place, _), notes in sounding.items():
-                while place == channel and notes:
-                    notes.pop(0).end = tick
+        elif kind == CONTROL:
+            if body[0] in (PEDAL, SOUND_OFF, RESET):
+                down = body[0] == PEDAL and body[1] >= 64
+                sequence.pedals.setdefault(channel, []).append((tick, down))
+            if body[0] == SOUND_OFF or body[0] in NOTES_OFF:
+                for (_, place, _), notes in sounding.items():
+                    while place == channel and notes:
+                        notes.pop(0).end = tick
         elif kind in (NOTE_ON, NOTE_OFF):
             pitch, velocity = body
             key = (track, channel, pitch)
@@ -247,13 +253,13 @@ def _number(data: bytes, place: int) -> tuple[int, int]:
             return value & 0x0FFFFFFF, place
 
 
-def _ends(notes: list[_Played], pedal: list[tuple[int, bool]]) -> np.ndarray:
-    """When notes end, in ticks: those that end under a pressed pedal, when it is let go."""
+def _ends(notes: list[_Played], pedal: list[tuple[int, bool]], last: int) -> np.ndarray:
+    """When notes end, in ticks: under a pressed pedal when it is let go, at the `last` event if it never is."""
     ends = np.array([note.end for note in notes])
     times = [time for time, _ in pedal]
     for i, (time, down) in enumerate(pedal):
         if down:
-            let_go = next((later for later, still in pedal[i:] if not still), time)
+            let_go = next((later for later, still in pedal[i:] if not still), last)
             held = (ends >= time) & (ends < (times[i + 1] if i + 1 < len(times) else let_go))
             ends[held] = np.maximum(ends[held], let_go)
     return ends

@@ -231,6 +231,25 @@ def test_a_note_without_an_end_lasts_as_long_as_its_track(tmp_path):
     assert notes(song) == [("Piano", 0, 0, 3, 60, 90), ("Piano", 0, 1, 2, 64, 80)]
 
 
+@pytest.mark.parametrize(
+    ("controller", "value", "length"),
+    [(64, 0, 2), (64, 64, 4), (121, 0, 2), (120, 0, 2), (123, 0, 4), (7, 0, 4)],
+)
+def test_a_pedal_holds_until_something_lifts_it_or_the_file_ends(tmp_path, controller, value, length):
+    """FluidSynth 1051: all notes off (123) ends no note that a pedal holds, all sound off (120) every one."""
+    pressed = [(0, [0xB0, 64, 127]), (0, [0x90, 60, 90]), (480, [0x80, 60, 0])]
+    song = read(tmp_path, midi_bytes(track(*pressed, (480, [0xB0, controller, value]), (960, [0xB0, 7, 9]))))
+    assert notes(song) == [("Piano", 0, 0, length, 60, 90)]
+
+
+@pytest.mark.parametrize(
+    ("controller", "length"), [(120, 1), (121, 3), (123, 1), (124, 1), (127, 1), (119, 3)]
+)
+def test_what_ends_every_note(tmp_path, controller, length):
+    events = [(0, [0x90, 60, 90]), (480, [0xB0, controller, 0]), (960, [0x80, 60, 0])]
+    assert notes(read(tmp_path, midi_bytes(track(*events)))) == [("Piano", 0, 0, length, 60, 90)]
+
+
 def test_a_key_pressed_twice(tmp_path):
     twice = [(0, [0x90, 60, 90]), (240, [0x90, 60, 80]), (240, [0x80, 60, 0])]
     lengths = [(0, 1), (0.5, 0.5)]
