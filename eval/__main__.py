@@ -17,7 +17,8 @@ SCORE_HELP = """\
 A folder holds one song's stems, or one folder of stems per song or segment; segment 3 of SONG is called SONG_3.
 Stems are WAV, FLAC, MP3, OGG, M4A or what else FFmpeg reads; stereo is averaged to mono. A stem called mixture (or
 mix) among the references is what improvements are measured over; without one, the mean of the sources is. A source
-that is silent, holds one bit of dither or cancels in mono has no scores. A silent estimate has failed and scores as
+that is silent, holds one bit of dither or cancels in mono has no scores. Of an estimate that is its source, those of
+100 dB or more are counted (n_capped) and in no mean. A silent estimate has failed and scores as
 the mixture does, 0 dB at most.
 Estimates that are late by a constant delay of up to 100 ms, as encoders leave them, are named; with --align they may
 also be up to 0.2 s longer or shorter.
@@ -69,7 +70,10 @@ def score(arguments: argparse.Namespace) -> None:
     print(f"{method}: {len(songs)} segments of {tracks} songs, {about.assignment}")
     _print(
         table[
-            ["source", "metric", "mean", "median", "ci_low", "ci_high", "ci_of", "n", "n_silent", "n_failed"]
+            [
+                *("source", "metric", "mean", "median", "ci_low", "ci_high", "ci_of"),
+                *("n", "n_silent", "n_capped", "n_failed"),
+            ]
         ]
     )
     reasons = rows[rows["status"] != "ok"].groupby(["status", "reason"])["segment"].nunique().reset_index()

@@ -51,7 +51,7 @@ def test_score_prints_the_table_and_writes_the_rows(stems):
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == "found: 2 segments of 2 songs, fixed order"
-    columns = "source metric mean median ci_low ci_high ci_of n n_silent n_failed"
+    columns = "source metric mean median ci_low ci_high ci_of n n_silent n_capped n_failed"
     assert " ".join(lines[1].split()) == columns
     cells = lines[2].split()
     assert cells[:2] == ["drums", "si_sdr"]
@@ -323,6 +323,32 @@ def test_a_source_named_twice_is_one_sentence(stems, run):
         1,
         "error: drums, Drums names a source twice: name each once\n",
     )
+
+
+def test_an_estimate_that_is_its_source_is_counted(tmp_path, run):
+    rng = np.random.default_rng(0)
+    for folder in ("true", "found"):
+        (tmp_path / folder).mkdir()
+    for name in ("drums", "bass"):
+        audio = rng.uniform(-0.5, 0.5, RATE)
+        for folder, noise in (("true", 0), ("found", 0.1 if name == "bass" else 0)):
+            soundfile.write(tmp_path / folder / f"{name}.wav", audio + noise * rng.normal(size=RATE), RATE)
+    head, *lines = run("score", tmp_path / "true", tmp_path / "found").stdout.splitlines()[1:]
+    counts = head.split()[-4:]
+    found = {
+        line.split()[0]: dict(zip(counts, line.split()[-4:], strict=True))
+        for line in lines
+        if " si_sdr " in line
+    }
+    assert found["drums"] == {"n": "0", "n_silent": "0", "n_capped": "1", "n_failed": "0"}
+    assert found["bass"] == {"n": "1", "n_silent": "0", "n_capped": "0", "n_failed": "0"}
+
+
+def test_a_stem_file_is_to_be_unpacked_first(stems, run, tmp_path):
+    (tmp_path / "song.stem.mp4").touch()
+    result = run("score", tmp_path / "song.stem.mp4", stems / "found")
+    assert result.returncode == 1
+    assert "song.stem.mp4 is no folder: write what it holds by `ucr unpack`" in result.stderr
 
 
 def test_stem_files_are_to_be_unpacked_first(stems, run, tmp_path):
