@@ -190,7 +190,7 @@ class Rates:
         """Seconds of a codec for a second of audio; one without a network runs on the CPU."""
         if self.on == "cpu" or codec == "mel":
             return float(1 / self.preprocessing(codec, "latents")["audio_hours_per_hour"])
-        row = self.steps.loc[self.steps["gflop"].idxmax()]
+        row = self.steps.sort_values("gflop").iloc[-1]
         return float(row["seconds"] / (FORWARD_AND_BACKWARD * row["batch"]) * ENCODEC / row["gflop"])
 
     def preprocessing(self, codec: str, stage: str) -> pd.Series:
@@ -208,7 +208,7 @@ def _of_kind(table: pd.DataFrame, kind: str) -> pd.DataFrame:
 
 
 def _nearest(table: pd.DataFrame, column: str, value: float) -> pd.Series:
-    return table.loc[(table[column] / value).map(math.log).abs().idxmin()]
+    return table.iloc[int((table[column] / value).map(math.log).abs().argmin())]
 
 
 def device() -> str:
