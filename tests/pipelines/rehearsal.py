@@ -1,20 +1,36 @@
-"""The paper's setting on very little data: short tracks in Slakh2100's layout, and parameters for them."""
+"""The paper's setting rehearsed whole: Slakh2100's layout of short tracks, EnCodec with random weights.
+
+    python -m tests.pipelines.rehearsal [--tracks 40]
+
+`make repro PARAMS=params/rehearsal.yaml` runs in a copy of the project: the networks of `params/paper.yaml` at their
+sizes, but for the supervised ones, its methods, two steps of each training. The run is killed while it trains the prior
+and goes on; then each of a few stages is killed and must end with the outputs that it had. Ten minutes on two cores.
+`tests/pipelines/test_paper_setting.py` is the short form.
+"""
 
 from __future__ import annotations
 
+import argparse
+import random
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import soundfile
 import yaml
 
+from benchmarks.published_scheme import write_encodec
 from tests.helpers import ROOT
-from ucr.foundation.schema import read_yaml
+from tests.pipelines.kill import REPRO, copy_project, killed, outputs_of, run, torture
+from ucr.foundation.schema import merge, read_yaml
 
 RATE = 44100
 ROOT_OF_TRACKS = "slakh2100_flac_redux"
 WEIGHTS = "encodec.safetensors"
+TORTURED = ["segments", "latents", "train_decomposition", "separate@ucr"]
 FEW = {"optim": {"steps": 2, "batch": 2, "validate_every": 1}}
 SMALL = {  # the paper's take gigabytes and minutes a step
     "demucs": {"channels": 4, "depth": 2, "lstm_layers": 1, "resample": True},
@@ -107,3 +123,37 @@ def write_track(folder: Path, seed: int, seconds: float, lacks: str = "") -> Non
         "target_peak": -1.0,
     }
     (folder / "metadata.yaml").write_text(yaml.safe_dump(about | {"stems": stems}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.pipelines.rehearsal", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--tracks", type=int, default=40, help="(default: %(default)s)")
+    tracks = parser.parse_args().tracks
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        copy_project(folder)
+        held_out = max(1, tracks // 8)
+        counts = {"train": tracks - 2 * held_out - 2, "validation": held_out, "test": held_out}
+        write_tracks(folder / ROOT_OF_TRACKS, counts, seconds=4.5)
+        write_encodec(folder / WEIGHTS)
+        values = merge(read_yaml(ROOT / "params/paper.yaml"), paper_on_little(["drums", "bass"], 2.0))
+        (folder / "params/rehearsal.yaml").write_text(yaml.safe_dump(values))
+        folder /= run([sys.executable, "-m", "pipelines.preset", "params/rehearsal.yaml"], folder).strip()
+        seconds = killed(REPRO, folder, 3.0, "'train_prior'")
+        print(f"killed while it trained the prior: {seconds == float('inf')}", flush=True)
+        run(REPRO, folder)
+        methods = set(pd.read_csv(folder / "reports/tables/separation.csv")["method"])
+        missing = set(read_yaml(folder / "params.yaml")["methods"]) - methods
+        print(
+            f"methods without a score: {missing or 'none'}; report: {(folder / 'reports/index.html').is_file()}"
+        )
+        outputs = outputs_of(folder)
+        instants = iter(random.Random(0).random, None)
+        same = [torture(stage, outputs[stage], folder, instants, 1) for stage in TORTURED]
+    raise SystemExit(0 if all(same) and not missing else 1)
+
+
+if __name__ == "__main__":
+    main()
