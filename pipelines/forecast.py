@@ -2,7 +2,7 @@
 
 Arithmetic on tables that the repository keeps, so it takes no time and asks for nothing:
 
-- `benchmarks/rates.csv`: steps of trainings and their operations, and seconds of what no other table has;
+- `benchmarks/rates.csv`, kept by hand: steps of trainings and their operations, and what no other table has;
 - `benchmarks/preprocessing.csv`: segments and latents;
 - `reports/tables/cost.csv`: what methods took for a second of audio.
 

@@ -4,7 +4,7 @@
 
 `make repro PARAMS=params/rehearsal.yaml` runs in a copy of the project: the networks of `params/paper.yaml` at their
 sizes, but for the supervised ones, its methods, two steps of each training. The run is killed while it trains the prior
-and goes on; then each of a few stages is killed and must end with the outputs that it had. Ten minutes on two cores.
+and goes on; then each of a few stages is killed and must end with the outputs that it had.
 `tests/pipelines/test_paper_setting.py` is the short form.
 """
 
@@ -85,8 +85,8 @@ def paper_on_little(sources: list[str], seconds: float) -> dict[str, Any]:
 
 
 def write_tracks(root: Path, counts: dict[str, int], seconds: float) -> None:
-    """Tracks in Slakh2100's layout, of noise, with what its metadata has: a stem without sound and one that is as good
-    as silent, two of one class, one that is longer; in the training split also tracks without drums and without a file.
+    """Tracks in Slakh2100's layout, of noise, with what its metadata has: a stem that was not rendered, one that is as
+    good as silent, two of one class. The training split also gets one without drums and one whose bass has no file.
     """
     number = 0
     for split, count in counts.items():
