@@ -4,7 +4,8 @@ The file's values are laid over those of `params.yaml`, and the command runs in 
 file's name without its ending): a DVC project with those parameters and with its own results and lock file, which links
 to everything else of this one and shares its cache. So presets and this folder never touch each other's results, and
 several may run at once. The same call, or `dvc repro` in that folder, continues what was killed. With `params.yaml`
-as FILE the command runs here. Without a command the folder is made and its path printed.
+as FILE the command runs here. Without a command the folder is made and its path printed. Before `dvc repro`, what the
+whole run costs is estimated (`pipelines.forecast`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import yaml
 
+from pipelines.forecast import device, forecast
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import replacing
 from ucr.foundation.params import PARAMS_FILE, check_params
@@ -27,6 +29,7 @@ GRAPH = "dvc.yaml"
 LOCK = "dvc.lock"
 RUNS = Path("runs")
 REPORT = Path("reports/index.html")
+REPRO = ["dvc", "repro"]
 
 
 def workspace(name: str, values: dict) -> Path:
@@ -122,6 +125,9 @@ def main() -> None:
         print(folder)
         return
     _fix_lock_file(folder)
+    if run == REPRO:
+        unknown = f"no forecast: only reading the songs at {params.data.path} tells how long they are"
+        print(forecast(params, device()) or unknown, file=sys.stderr)
     try:
         code = subprocess.run(run, cwd=folder).returncode
     except FileNotFoundError:

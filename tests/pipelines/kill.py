@@ -133,14 +133,14 @@ def run(command: Sequence[str], folder: Path) -> str:
     return done.stdout
 
 
-def _outputs(folder: Path) -> dict[str, list[Path]]:
+def outputs_of(folder: Path) -> dict[str, list[Path]]:
     """The outputs of each stage that ran, in order."""
     ran = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
     names = run(["dvc", "stage", "list", "--name-only"], folder).split()
     return {name: [folder / out["path"] for out in ran[name]["outs"]] for name in names if name in ran}
 
 
-def _torture(stage: str, outputs: list[Path], folder: Path, instants: Iterator[float], kills: int) -> bool:
+def torture(stage: str, outputs: list[Path], folder: Path, instants: Iterator[float], kills: int) -> bool:
     """Kill a stage again and again; says what came of it, and returns whether all outputs were always the same."""
 
     def found() -> dict[str, str]:
@@ -185,9 +185,9 @@ def main() -> None:
         copy_project(folder)
         folder /= run([sys.executable, "-m", "pipelines.preset", chosen.params], folder).strip()
         run([*REPRO, *(chosen.stage or [])], folder)
-        outputs = _outputs(folder)
+        outputs = outputs_of(folder)
         same = [
-            _torture(stage, outputs[stage], folder, instants, chosen.kills)
+            torture(stage, outputs[stage], folder, instants, chosen.kills)
             for stage in chosen.stage or outputs
         ]
     raise SystemExit(0 if all(same) else 1)

@@ -1,6 +1,7 @@
 """Presets: each in a folder of its own, and nothing of the project's is touched."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -93,6 +94,31 @@ def test_a_preset_has_parameters_and_results_of_its_own(folder, preset):
     assert tree(folder) == before
     assert preset("small.yaml", "--", "false").returncode == 1
     assert preset("small.yaml").out == "runs/small\n"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            "seed: 7",
+            r"forecast, were nothing done yet: \d+ minutes, \d.\d GB of disk, .*an estimate at the rates of",
+        ),
+        (
+            "data: {name: stems, path: mine}",
+            "no forecast: only reading the songs at mine tells how long they are",
+        ),
+    ],
+)
+def test_what_a_run_costs_is_said_before_it(folder, preset, monkeypatch, values, said):
+    (folder / "small.yaml").write_text(values)
+    (folder / "bin").mkdir()
+    (folder / "bin/dvc").write_text("#!/bin/sh\necho begun >&2\n")
+    (folder / "bin/dvc").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
+    first, second, *_ = preset("small.yaml", "--", "dvc", "repro").err.splitlines()
+    assert re.match(said, first)
+    assert second == "begun"
+    assert preset("small.yaml", "--", "dvc", "status").err.startswith("begun")
 
 
 def test_params_yaml_itself_runs_here(folder, preset):
