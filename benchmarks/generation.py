@@ -8,6 +8,8 @@ alone, without phases: as they are (`latents`) and in dB (`log`). No true source
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import torch
@@ -16,11 +18,11 @@ from torch import Tensor
 from eval.embeddings import Projection, statistics
 from eval.generation import neighbourhoods
 from eval.pairing import halves
-from pipelines.train_prior import DECOMPOSITION, OUT, component_latents
 from ucr.codecs import make_codec
 from ucr.foundation.errors import command
 from ucr.foundation.params import load_params
 from ucr.model.recomposition import Recomposer
+from ucr.training.components import component_latents
 from ucr.training.latents import open_latents
 
 FLOOR = 1e-5  # of powers of latents at a level of about 1
@@ -63,7 +65,9 @@ def ladder(
 @command
 def main() -> None:
     params = load_params()
-    recomposer = Recomposer.load(DECOMPOSITION, OUT, "cpu", params.generation.steps)
+    recomposer = Recomposer.load(
+        Path("models/decomposition"), Path("models/prior"), "cpu", params.generation.steps
+    )
     codec = make_codec(params.codec, recomposer.sample_rate)
     store = open_latents("latents", "train", codec, params.sources)
     latents, levels = component_latents(recomposer.model, store, torch.device("cpu"))

@@ -2,8 +2,8 @@ import numpy as np
 import torch
 
 from benchmarks.generation import embed, ladder
-from pipelines.train_prior import rebuilt_and_real
 from tests.ucr.model.test_recomposition import make_recomposer
+from ucr.training.components import rebuilt_and_real
 
 
 class Store:
