@@ -3,10 +3,10 @@
     python -m benchmarks.tune [METHOD...]
 
 Each method gets the settings of its paper, then one search: eight settings, the paper's among them, all in
-`benchmarks/tune.yaml`. Every one separates all segments of the validation split, with three seeds where a blind method
-has one. The highest mean SI-SDR over segments, sources and seeds is chosen, with the estimates in their best order. A
+`benchmarks/tune.yaml`. Every one separates all segments of the validation split, with three seeds where a method has
+one. The highest mean SI-SDR over segments, sources and seeds is chosen, with the estimates in their best order. A
 setting that leaves an estimate silent has no score and is never chosen. A supervised network's settings are differences
-from `supervised` in `params.yaml`; each is trained once, for half of the steps that it says.
+from `supervised` in `params.yaml`, and say all that varies among them; each is trained for half of its steps per seed.
 
 So blind and supervised methods are tuned on the true sources of the validation split: an advantage given to the rivals
 of unsupervised methods, whose settings true sources never choose. These have a row without a score, which says so.
@@ -18,6 +18,8 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from statistics import fmean, stdev
 from tempfile import TemporaryDirectory
@@ -49,17 +51,19 @@ PAPER, TRUE_SOURCES, LABEL_FREE = "paper", "true sources of the validation split
 
 
 def seeds_of(name: str) -> list[dict]:
-    """The options that seed a method: one empty for those without a random start."""
-    seeded = "seed" in inspect.signature(find(name).method).parameters
+    """The options that seed a method or its training: one empty for those without a random start."""
+    method = find(name).method
+    seeded = issubclass(method, Supervised) or "seed" in inspect.signature(method).parameters
     return [{"seed": seed} for seed in SEEDS] if seeded else [{}]
 
 
 def searched(name: str, settings: dict) -> Params:
     """The parameters of a supervised network's training in the search."""
     values = load_params().model_dump()
-    section = merge(values["supervised"][name], settings)
+    seed = {key: settings[key] for key in settings if key == "seed"}
+    section = merge(values["supervised"][name], {key: settings[key] for key in settings if key != "seed"})
     section["optim"]["steps"] = round(SEARCH_SHARE * section["optim"]["steps"])
-    return check_params(values | {"supervised": {name: section}}, GRIDS)
+    return check_params(values | seed | {"supervised": {name: section}}, GRIDS)
 
 
 def trained(name: str, method: type[Supervised], settings: dict) -> Baseline:
@@ -84,35 +88,32 @@ def score(name: str, settings: dict) -> dict[str, float]:
     return mean_si_scores(method.separate_batch, SegmentStore(SEGMENTS, "validation"))[0]["si_sdr"]
 
 
-def search(name: str, grid: list[dict]) -> list[dict]:
-    """Measure every setting of a grid, whose first is the paper's, on all cores: a row each."""
+def search(name: str, grid: list[dict]) -> Iterator[dict]:
+    """Measure every setting of a grid on all cores: a row each, as soon as it is there."""
     seeds = seeds_of(name)
-    calls = [(name, settings | seed) for settings in grid for seed in seeds]
-    scores = list(in_workers(score, calls))
-    rows = []
-    for i, settings in enumerate(grid):
-        own = scores[i * len(seeds) : (i + 1) * len(seeds)]
+    scores = in_workers(score, [(name, settings | seed) for settings in grid for seed in seeds])
+    for settings in grid:
+        own = list(islice(scores, len(seeds)))
         means = [fmean(each.values()) for each in own]
-        rows.append(
-            {
-                "method": name,
-                "settings": json.dumps(settings),
-                "from": PAPER if i == 0 else "search",
-                "seeds": len(seeds),
-                "si_sdr": round(fmean(means), 3),
-                "si_sdr_sd_of_seeds": round(stdev(means), 3) if len(means) > 1 else None,
-                **{f"si_sdr_{source}": round(fmean(each[source] for each in own), 3) for source in own[0]},
-            }
-        )
-    return rows
+        yield {
+            "method": name,
+            "settings": json.dumps(settings),
+            "seeds": len(seeds),
+            "si_sdr": round(fmean(means), 3),
+            "si_sdr_sd_of_seeds": round(stdev(means), 3) if len(means) > 1 else None,
+            **{f"si_sdr_{source}": round(fmean(each[source] for each in own), 3) for source in own[0]},
+        }
 
 
-def with_choice(rows: list[dict]) -> pd.DataFrame:
-    """The table, with `chosen_by` filled where a method's score is highest; of equals, the first."""
+def with_choice(rows: list[dict], unfinished: str | None = None) -> pd.DataFrame:
+    """The table, with `chosen_by` filled where a method's score is highest; of equals, the first.
+
+    The method called `unfinished` has no choice yet.
+    """
     table = pd.DataFrame(rows)
-    best = table.dropna(subset="si_sdr").groupby("method").si_sdr.idxmax()
+    finished = table[table["method"] != unfinished].dropna(subset="si_sdr")
     table["chosen_by"] = ""
-    table.loc[best, "chosen_by"] = TRUE_SOURCES
+    table.loc[finished.groupby("method").si_sdr.idxmax(), "chosen_by"] = TRUE_SOURCES
     return table
 
 
@@ -131,18 +132,24 @@ def unsupervised_rows(params: Params) -> list[dict]:
 
 
 def tune(grids: dict[str, list[dict]], params: Params) -> pd.DataFrame:
-    """Search what the table lacks and write it after each method."""
+    """Search what the table lacks, and write it after each setting."""
     rows = []
     if TABLE.is_file():
         known = read_table(TABLE, remedy=REMEDY).drop(columns="chosen_by")
         rows = known[known["from"] != "run"].to_dict("records")
     for name, grid in grids.items():
-        settings = [json.dumps(each) for each in grid]
-        if [row["settings"] for row in rows if row["method"] == name] == settings:
-            continue
-        rows = [row for row in rows if row["method"] != name] + search(name, grid)
-        table = pd.concat([with_choice(rows), pd.DataFrame(unsupervised_rows(params))])
-        write_csv(TABLE, table.astype({"seeds": "Int64"}))
+        seeds = len(seeds_of(name))
+        own = {row["settings"]: row for row in rows if row["method"] == name and row["seeds"] == seeds}
+        others = [row for row in rows if row["method"] != name]
+        for new in search(name, [each for each in grid if json.dumps(each) not in own]):
+            own[new["settings"]] = new
+            there = [each for each in grid if json.dumps(each) in own]
+            rows = others + [
+                own[json.dumps(each)] | {"from": PAPER if each is grid[0] else "search"} for each in there
+            ]
+            table = with_choice(rows, None if len(there) == len(grid) else name)
+            table = pd.concat([table, pd.DataFrame(unsupervised_rows(params))])
+            write_csv(TABLE, table.astype({"seeds": "Int64"}))
     return read_table(TABLE, remedy=REMEDY)
 
 

@@ -48,6 +48,13 @@ def test_every_method_has_eight_settings_that_it_takes():
                 make_method(name, settings)
 
 
+def test_what_a_supervised_search_varies_every_setting_says():
+    for name, grid in read_yaml(tune.GRIDS).items():
+        if issubclass(find(name).method, Supervised):
+            keys = [{(part, key) for part in each for key in each[part]} for each in grid]
+            assert all(each == keys[0] for each in keys)
+
+
 def test_the_run_uses_the_chosen_settings():
     params = load_params(tune.GRIDS.resolve().parents[1] / "params.yaml")
     table = pd.read_csv(tune.TABLE)
@@ -77,7 +84,7 @@ def test_the_highest_mean_is_chosen_and_silence_never():
 
 
 def test_a_random_start_counts_by_the_mean_of_three_seeds(segments):
-    (row,) = tune.search("nmf", [{"components": 4, "iterations": 5}])
+    (row,) = list(tune.search("nmf", [{"components": 4, "iterations": 5}]))
     by_seed = [tune.score("nmf", {"components": 4, "iterations": 5, "seed": seed}) for seed in (0, 1, 2)]
     assert row["seeds"] == 3
     assert row["si_sdr"] == pytest.approx(np.mean([list(each.values()) for each in by_seed]), abs=1e-3)
@@ -99,12 +106,38 @@ def test_a_supervised_network_is_trained_with_the_setting_for_half_of_its_steps(
     }
     values["supervised"] = {"demucs": {"network": tiny, "optim": optim}}
     Path("params.yaml").write_text(yaml.safe_dump(values))
-    steps = []
-    monkeypatch.setattr(tune, "train", lambda job, device: steps.append((job.steps, job.optim.lr)))
-    rows = tune.search("demucs", [{"optim": {"lr": 1e-3}}, {"optim": {"lr": 2e-3, "steps": 4}}])
-    assert steps == [(3, 1e-3), (2, 2e-3)]
-    assert [row["seeds"] for row in rows] == [1, 1]
-    assert all(np.isfinite(row["si_sdr"]) for row in rows)
+    trainings = []
+    monkeypatch.setattr(
+        tune, "train", lambda job, device: trainings.append((job.steps, job.optim.lr, job.seed))
+    )
+    grid = [{"optim": {"lr": 1e-3}}, {"optim": {"lr": 2e-3, "steps": 4}}]
+    rows = list(tune.search("demucs", grid))
+    assert trainings == [(steps, lr, seed) for steps, lr in ((3, 1e-3), (2, 2e-3)) for seed in tune.SEEDS]
+    assert [row["seeds"] for row in rows] == [3, 3]
+    assert all(row["si_sdr_sd_of_seeds"] > 0 for row in rows)
+
+
+def test_a_search_goes_on_where_it_was_killed(segments, tmp_path, monkeypatch):
+    monkeypatch.setattr(tune, "TABLE", tmp_path / "tune.csv")
+    grid = [{"kernel": 17}, {"kernel": 9}]
+    whole = tune.tune({"hpss": grid}, load_params(PARAMS))
+
+    def killed(*arguments):
+        yield tune.score(*arguments[1][0])
+        raise KeyboardInterrupt
+
+    (tmp_path / "tune.csv").unlink()
+    in_workers = tune.in_workers
+    monkeypatch.setattr(tune, "in_workers", killed)
+    with pytest.raises(KeyboardInterrupt):
+        tune.tune({"hpss": grid}, load_params(PARAMS))
+    assert tune.TRUE_SOURCES not in set(pd.read_csv(tmp_path / "tune.csv").chosen_by)
+    monkeypatch.setattr(tune, "in_workers", in_workers)
+    calls = []
+    score = tune.score
+    monkeypatch.setattr(tune, "score", lambda *call: calls.append(call) or score(*call))
+    pd.testing.assert_frame_equal(tune.tune({"hpss": grid}, load_params(PARAMS)), whole)
+    assert calls == [("hpss", grid[1])]
 
 
 def test_unsupervised_methods_are_listed_and_not_scored(segments, tmp_path, monkeypatch):
@@ -114,5 +147,5 @@ def test_unsupervised_methods_are_listed_and_not_scored(segments, tmp_path, monk
     assert table.chosen_by["ucr"] == tune.LABEL_FREE
     assert pd.isna(table.si_sdr["ucr"])
     assert list(table.loc["hpss", "from"]) == ["paper", "search"]
-    monkeypatch.setattr(tune, "search", None)  # what the table has is not measured again
+    monkeypatch.setattr(tune, "score", None)  # what the table has is not measured again
     assert len(tune.tune({"hpss": grid}, load_params(PARAMS))) == len(table)
