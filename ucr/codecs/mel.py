@@ -41,6 +41,7 @@ from torch import Tensor
 from ucr.foundation.errors import UserError
 from ucr.foundation.hashes import short_hash
 from ucr.signal.masks import ratio_masks
+from ucr.signal.spectrogram import magnitudes
 
 FRAME_RATE = 75  # EnCodec's at 24 kHz, so that models and crops carry over
 WINDOW_SECONDS = 0.085  # 2048 samples at 24 kHz
@@ -115,8 +116,7 @@ class MelCodec:
     def encode(self, audio: Tensor) -> Tensor:
         """Turn float32[batch, n_samples] into non-negative float32[batch, bands, frames]."""
         spectrum = self._stft(audio)[..., : self.n_frames(audio.shape[-1])]
-        magnitudes = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag).sqrt_()  # faster than abs
-        return (LEVEL * (self.analysis @ magnitudes)) ** self.power
+        return (LEVEL * (self.analysis @ magnitudes(spectrum))) ** self.power
 
     def decode(self, latents: Tensor, n_samples: int, iterations: int = 16) -> Tensor:
         """Turn float32[batch, bands, frames] into float32[batch, n_samples], phases by Griffin-Lim.
@@ -157,13 +157,18 @@ class MelCodec:
         -------
         float32[batch, n_components, n_samples]
         """
-        batch, n_components = latents.shape[:2]
-        n_samples = mixture.shape[-1]
+        clips = zip(
+            latents.split(1), mixture.split(1), strict=True
+        )  # one at a time stays in a processor's cache
+        return torch.cat([self._filtered(*clip) for clip in clips])
+
+    def _filtered(self, latents: Tensor, mixture: Tensor) -> Tensor:
+        """`decode_components` of one mixture."""
+        n_components, n_samples = latents.shape[1], mixture.shape[-1]
         shares = ratio_masks(latents.clamp(min=0), MASK_EXPONENT / self.power, axis=1)
         masks = self._spread(shares, n_samples)
         spectra = masks * self._stft(mixture)[:, None]
-        estimates = self._istft(spectra.flatten(0, 1), n_samples)
-        return n_components * estimates.reshape(batch, n_components, n_samples)
+        return n_components * self._istft(spectra[0], n_samples)[None]
 
     def _spread(self, bands: Tensor, n_samples: int) -> Tensor:
         """Interpolate [..., bands, frames] to the bins and frames of the transform of `n_samples` samples."""

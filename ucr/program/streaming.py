@@ -18,6 +18,7 @@ from ucr.foundation.errors import UserError
 from ucr.foundation.files import replacing
 from ucr.signal.masks import ratio_masks
 from ucr.signal.overlap import Read, joined, windows
+from ucr.signal.spectrogram import magnitudes
 
 WINDOW = 7.0  # seconds that a method sees at once: the benchmark's segments
 OVERLAP = 1.75  # seconds that two windows share: a quarter, as in Demucs
@@ -231,12 +232,13 @@ def split_by_masks(
         signal = torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float32))
         return torch.stft(signal, **transform, pad_mode="constant", return_complex=True)
 
-    magnitudes = spectra(estimates).abs()
+    found = magnitudes(spectra(estimates))
     above = int(highest * n_fft / sample_rate)
-    magnitudes[:, above:] = magnitudes[:, above * 3 // 4 : above].mean(dim=1, keepdim=True)
-    shares = ratio_masks(magnitudes)[:, None] * spectra(mixture)
+    found[:, above:] = found[:, above * 3 // 4 : above].mean(dim=1, keepdim=True)
+    shares = ratio_masks(found)[:-1, None] * spectra(mixture)  # the last stem is what the others leave
     audio = torch.istft(shares.flatten(0, 1), **transform, length=n_samples)
-    return audio.view(len(estimates), -1, n_samples).numpy()
+    stems = audio.view(-1, *mixture.shape).numpy()
+    return np.concatenate([stems, (mixture - stems.sum(axis=0))[None]])
 
 
 @contextmanager

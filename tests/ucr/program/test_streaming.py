@@ -121,6 +121,14 @@ def test_every_channel_is_shared_alike(tmp_path):
     np.testing.assert_allclose(stems[1, 1, inner], 0.25 * tone[1, inner], atol=1e-3)
 
 
+def test_the_last_stem_is_what_its_own_mask_gives():
+    """It is what the others leave, which no order of the stems may tell."""
+    mixture, estimates = noise(2, 5 * 44100), noise(3, 5 * 44100, seed=1)
+    stems = streaming.split_by_masks(mixture, estimates, 44100, 10800)
+    turned = streaming.split_by_masks(mixture, estimates[[2, 0, 1]], 44100, 10800)
+    np.testing.assert_allclose(stems[[2, 0, 1]], turned, atol=1e-6 * np.abs(mixture).max())
+
+
 def test_what_the_method_cannot_hear_follows_what_lies_below_it(tmp_path):
     """A burst with all frequencies goes to the stem of the burst, also above the method's half rate."""
     rate, n_samples = 44100, 3 * 44100
