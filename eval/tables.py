@@ -334,7 +334,7 @@ def _against_best(comparisons: pd.DataFrame) -> pd.DataFrame:
 def _tidy(table: pd.DataFrame, task: str) -> pd.DataFrame:
     """Task first; digits that mean something, so that machines agree on the bytes."""
     numbers = table.select_dtypes("float")
-    small = [name for name in numbers if str(name).startswith("p_")]
+    small = [str(name) for name in numbers if str(name).startswith("p_")]
     table = table.round({name: DECIMALS for name in numbers if name not in small})
     table[small] = table[small].map(lambda p: float(f"{p:.{DECIMALS}g}"))  # an exact p is never 0
     table.insert(0, "task", task)
