@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from zlib import crc32
 
+# There is a process of pytest for every core. NumPy reads this when it is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import numpy as np
 import pytest
 import soundfile
@@ -15,7 +18,6 @@ import yaml
 from tests.helpers import PARAMS, ROOT
 
 os.environ["PYTHONPATH"] = str(ROOT)  # commands that tests start are of this checkout, whichever is installed
-os.environ["OMP_NUM_THREADS"] = "1"  # there is a process of pytest for every core
 
 
 @pytest.fixture
