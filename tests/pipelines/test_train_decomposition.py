@@ -1,7 +1,10 @@
+import contextlib
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from pipelines import data, latents, segments, train_decomposition
 from tests.helpers import PARAMS, TEN_SECONDS
@@ -67,16 +70,44 @@ def test_a_remix_changes_the_tone_of_every_component_and_keeps_its_envelope():
     assert (gains.mean(dim=(2, 3)).abs() <= REMIX_DB + 1e-3).all()
 
 
-@pytest.mark.slow
-def test_a_second_training_is_guided_by_the_first(project):
-    tiny = {"channels": [16], "kernels": [3], "strides": [1], "attention": [False], "dropout": 0.0}
-    optim = {"steps": 2, "batch": 2, "validate_every": 1}
-    values = load_params(PARAMS).decomposition.model_dump()
-    changed = values | {"first": {}, "denoiser": tiny, "optim": values["optim"] | optim}
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A folder with segments and latents of five short songs."""
+    folder = tmp_path_factory.mktemp("prepared")
     tracks = {"train": 3, "validation": 1, "test": 1}
-    folder = project(data={"tracks": tracks, "seconds": TEN_SECONDS}, decomposition=changed)
-    for stage in (data, segments, latents, train_decomposition):
-        stage.main()
+    values = merge(read_yaml(PARAMS), {"data": {"tracks": tracks, "seconds": TEN_SECONDS}})
+    (folder / "params.yaml").write_text(yaml.safe_dump(values))
+    with contextlib.chdir(folder):
+        for stage in (data, segments, latents):
+            stage.main()
+    return folder
+
+
+@pytest.fixture
+def link_latents(prepared, monkeypatch):
+    """Put the prepared segments and latents into a folder; trainings there validate on few crops."""
+    monkeypatch.setattr(decomposition, "VALIDATION_CROPS", 4)
+
+    def link(folder):
+        for name in ("segments", "latents"):
+            (folder / name).symlink_to(prepared / name)
+
+    return link
+
+
+def tiny_trainings(first):
+    """Parameters of a first training, `first`, and one that it guides, of two steps each."""
+    values = load_params(PARAMS).decomposition.model_dump()
+    tiny = {"channels": [16], "kernels": [3], "strides": [1], "attention": [False], "dropout": 0.0}
+    optim = values["optim"] | {"steps": 2, "batch": 2, "validate_every": 1}
+    return values | {"first": first, "denoiser": tiny, "optim": optim}
+
+
+@pytest.mark.slow
+def test_a_second_training_is_guided_by_the_first(project, link_latents):
+    folder = project(decomposition=tiny_trainings({}))
+    link_latents(folder)
+    train_decomposition.main()
     history = pd.read_csv(folder / "models/decomposition/training.csv")
     assert list(history["step"]) == [1, 2, 3, 4]
     assert history["seconds"].is_monotonic_increasing
@@ -92,27 +123,25 @@ def test_a_second_training_is_guided_by_the_first(project):
 
 
 @pytest.mark.slow
-def test_a_first_training_with_parameters_of_its_own_takes_the_grouping_s_place(project, monkeypatch):
-    tiny = {"channels": [16], "kernels": [3], "strides": [1], "attention": [False], "dropout": 0.0}
-    optim = {"steps": 2, "batch": 2, "validate_every": 1}
+def test_a_first_training_with_parameters_of_its_own_takes_the_grouping_s_place(
+    project, link_latents, monkeypatch
+):
     first = {
         "guided": 0.0,
         "independence": 0.1,
         "encoder": {"width": [1, 4], "pool": [1, 4]},
         "optim": {"steps": 3},
     }
-    values = load_params(PARAMS).decomposition.model_dump()
-    changed = values | {"first": first, "denoiser": tiny, "optim": values["optim"] | optim}
-    tracks = {"train": 3, "validation": 1, "test": 1}
-    folder = project(data={"tracks": tracks, "seconds": TEN_SECONDS}, decomposition=changed)
+    changed = tiny_trainings(first)
+    folder = project(decomposition=changed)
+    link_latents(folder)
     monkeypatch.setattr(decomposition, "group", None)  # would fail
-    for stage in (data, segments, latents, train_decomposition):
-        stage.main()
+    train_decomposition.main()
     history = pd.read_csv(folder / "models/decomposition/training.csv")
     assert list(history["step"]) == [1, 2, 3, 4, 5]
     model, setting, _ = load_decomposition(folder / "models/decomposition")
     assert setting.params["first"] == first
-    assert model.latent_sizes == [(values["encoder"]["channels"][-1], 1)] * 2
+    assert model.latent_sizes == [(changed["encoder"]["channels"][-1], 1)] * 2
     model, setting, card = load_decomposition(folder / "models/decomposition" / FIRST_TRAINING)
     assert model.latent_sizes == [(1, 1), (4, 4)]
     assert (setting.params["guided"], card["identity"]["iteration"]) == (0.0, 0)
