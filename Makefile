@@ -16,8 +16,9 @@ repro: install
 test: install
 	$(BIN)/python -m pytest -q -n auto --dist loadscope
 
+# One process more than cores: many of them wait for a browser, a cluster or a process that they killed.
 slow: install
-	$(BIN)/python -m pytest -q -n auto --dist loadscope -m slow
+	$(BIN)/python -m pytest -q -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadscope -m slow
 
 lint: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

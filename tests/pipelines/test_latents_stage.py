@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import lmdb
 import numpy as np
@@ -16,7 +18,7 @@ import soundfile
 import torch
 import yaml
 
-from pipelines.latents import main
+from pipelines import latents, references, train_decomposition
 from tests.helpers import PARAMS, ROOT
 from ucr.codecs.mel import MelCodec
 from ucr.data.segments import SegmentStore
@@ -45,6 +47,19 @@ def make_segments(folder: Path, counts: dict[str, int], n_samples: int = RATE //
         "fingerprint": "noise and a tone",
     }
     (folder / "segments.json").write_text(json.dumps(meta))
+
+
+@pytest.fixture
+def sentence(tmp_path: Path, monkeypatch, capsys) -> Callable[[ModuleType], str]:
+    """The sentence with which a stage ends in `tmp_path`."""
+
+    def end(stage: ModuleType) -> str:
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit, match="1"):
+            stage.main()
+        return [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")][-1]
+
+    return end
 
 
 def make_project(folder: Path, counts: dict[str, int], **codec) -> Path:
@@ -160,13 +175,13 @@ def test_a_full_disk_ends_in_one_sentence_and_no_store(tmp_path, stage, limit, s
     assert not list(tmp_path.glob(f"*{stage}*"))
 
 
-def test_a_store_cut_short_ends_in_one_sentence(tmp_path):
+def test_a_store_cut_short_ends_in_one_sentence(tmp_path, sentence):
     make_project(tmp_path, {"train": 2, "validation": 1, "test": 1})
     path = tmp_path / "segments" / "test.lmdb"
     os.truncate(path, path.stat().st_size // 2)
-    for stage in ("latents", "references"):
-        assert "segments/test.lmdb is cut short: delete its folder" in fails(stage, tmp_path)
-        assert not list(tmp_path.glob(f"*{stage}*"))
+    for stage in (latents, references):
+        assert "segments/test.lmdb is cut short: delete its folder" in sentence(stage)
+    assert not [*tmp_path.glob("*latents*"), *tmp_path.glob("*references*")]
 
 
 @pytest.mark.parametrize(
@@ -181,26 +196,24 @@ def test_a_store_cut_short_ends_in_one_sentence(tmp_path):
         ({"name": "encodec_24khz", "weights": "params.yaml"}, "codec.weights: params.yaml is damaged"),
     ],
 )
-def test_a_codec_that_cannot_be_ends_in_one_sentence(tmp_path, monkeypatch, capsys, codec, key):
-    monkeypatch.chdir(make_project(tmp_path, {"train": 1, "validation": 1, "test": 1}, **codec))
-    with pytest.raises(SystemExit, match="1"):
-        main()
-    assert f"error: {key}" in capsys.readouterr().err
+def test_a_codec_that_cannot_be_ends_in_one_sentence(tmp_path, sentence, codec, key):
+    make_project(tmp_path, {"train": 1, "validation": 1, "test": 1}, **codec)
+    assert f"error: {key}" in sentence(latents)
     assert not Path("latents").exists()
 
 
-def test_latents_cut_short_or_of_another_codec_end_training_in_one_sentence(tmp_path):
-    make_project(tmp_path, {"train": 8, "validation": 2, "test": 1})
-    assert start("latents", tmp_path).wait() == 0
+def test_latents_cut_short_or_of_another_codec_end_training_in_one_sentence(tmp_path, monkeypatch, sentence):
+    monkeypatch.chdir(make_project(tmp_path, {"train": 8, "validation": 2, "test": 1}))
+    latents.main()
     params = tmp_path / "params.yaml"
     made = params.read_text()
     values = yaml.safe_load(made)
     params.write_text(yaml.safe_dump(values | {"codec": values["codec"] | {"power": 0.4}}))
-    assert "latents was made with the codec mel at 24000 Hz with other parameters" in fails(
-        "train_decomposition", tmp_path
+    assert "latents was made with the codec mel at 24000 Hz with other parameters" in sentence(
+        train_decomposition
     )
     params.write_text(made)
     path = tmp_path / "latents" / "train.lmdb"
     os.truncate(path, path.stat().st_size // 2)
-    assert "latents/train.lmdb is cut short: delete its folder" in fails("train_decomposition", tmp_path)
+    assert "latents/train.lmdb is cut short: delete its folder" in sentence(train_decomposition)
     assert not (tmp_path / "models").exists()
