@@ -9,6 +9,7 @@ import pytest
 from benchmarks import build, projects
 from benchmarks.build import Build, less, summary
 from tests.helpers import ROOT
+from ucr.methods.registry import make_method
 
 
 def used(wall, cpu, memory):
@@ -87,6 +88,11 @@ def test_bad_arguments_are_one_sentence(arguments, code, named, tmp_path, monkey
     assert named in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", build.METHODS)
+def test_methods_have_the_options_that_are_set(name):
+    make_method(name, build.METHODS[name])
+
+
 @pytest.mark.slow
 def test_this_checkout_beside_itself(tmp_path, monkeypatch, make_track):
     for number in range(1, 6):
@@ -96,6 +102,7 @@ def test_this_checkout_beside_itself(tmp_path, monkeypatch, make_track):
     monkeypatch.setattr(build, "TABLE", tmp_path / "build.csv")
     monkeypatch.setattr(build, "ROOT", tmp_path)
     monkeypatch.setattr(build, "HOURS", {"mel": 0.03})
+    monkeypatch.setattr(build, "METHODS", {name: build.METHODS[name] for name in ("hpss", "repet_sim")})
     command = ["build", str(ROOT), str(ROOT), "--songs", str(tmp_path / "songs"), "--turns", "1"]
     monkeypatch.setattr("sys.argv", [*command, "--rows", "preprocessing, mel", "repet_sim", "stage score"])
     build.main()
