@@ -16,7 +16,7 @@ from tests.baselines.helpers import pretend_music
 from tests.helpers import PARAMS
 from ucr.data.segments import Segment
 from ucr.foundation.params import load_params
-from ucr.foundation.schema import merge, read_yaml
+from ucr.foundation.schema import read_yaml
 from ucr.methods.registry import NOT_OPTIONS, find, make_method
 
 
@@ -62,7 +62,9 @@ def test_the_run_uses_the_chosen_settings():
         settings = json.loads(row.settings)
         if row.method in params.supervised:
             section = params.supervised[row.method].model_dump()
-            assert merge(section, settings) == section
+            assert {
+                part: {key: section[part][key] for key in settings[part]} for part in settings
+            } == settings
         else:
             options = {
                 key: value for key, value in params.methods[row.method].items() if key not in NOT_OPTIONS
