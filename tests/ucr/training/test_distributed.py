@@ -39,7 +39,7 @@ def make_job(accumulate: int = 1, drawn: list[int] | None = None, crash: bool = 
         optim=optim,
     )
     torch.manual_seed(0)
-    model = PriorModel(2, 1, params, torch.zeros(2), torch.ones(2))
+    model = PriorModel(2, 1, params, torch.zeros(2), torch.ones(2), torch.ones(1))
     held_out = torch.randn(8, 2, 1, 16)
 
     def draw(rng, step):
