@@ -84,7 +84,8 @@ def test_another_score_is_another_row(elsewhere):
     rows.loc[(rows[list(cell)] == pd.Series(cell)).all(axis=1), "mean"] = 3.21
     rows.to_csv(table, index=False)
     readme = pages.pages(elsewhere, elsewhere / "tables")[elsewhere / "README.md"]
-    assert "| `grouping_adapted` | blind |  | 5.9 | 3.2 |" in readme
+    (row,) = [line for line in readme.splitlines() if line.startswith("| `grouping_adapted` |")]
+    assert row.split(" | ")[4] == "3.2"
     assert "## Licence" in readme
 
 
