@@ -95,6 +95,11 @@ def test_wilcoxon_is_exact(differences, p):
     assert wilcoxon_p(np.array([differences], float))[0] == pytest.approx(p)
 
 
+def test_the_least_p_of_many_differences_is_no_zero_whichever_side_is_ahead():
+    differences = np.arange(1, 123) / 10
+    np.testing.assert_allclose(wilcoxon_p(np.stack([differences, -differences])), 2.0**-121, rtol=1e-6)
+
+
 def test_wilcoxon_leaves_zeros_and_gaps_out():
     differences = np.random.default_rng(0).normal(0.4, 1, size=(4, 12))
     differences[0, :2] = [0, 1e-13]
