@@ -98,8 +98,9 @@ def wilcoxon_p(differences: np.ndarray) -> np.ndarray:
         kept = found[found != 0]
         if len(kept):
             tied = len(np.unique(np.abs(kept))) < len(kept)
+            # Either sign has the same p, but SciPy takes the upper tail from 1, which leaves 0 of a small one.
             if (stats.rankdata(np.abs(kept)) * np.sign(kept)).sum() > 0:
-                kept = -kept  # the same p, but SciPy takes its upper tail from 1, which leaves 0 of a small one
+                kept = -kept
             p[i] = stats.wilcoxon(kept, method="auto" if tied else "exact").pvalue
         elif len(found):
             p[i] = 1
