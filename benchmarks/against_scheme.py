@@ -37,7 +37,7 @@ import torch
 
 from baselines import ucr as ucr_method
 from benchmarks import published_scheme
-from benchmarks.projects import ROOT, run_stage, setting, write_params
+from benchmarks.projects import ROOT, WITHOUT_MAGNITUDES, run_stage, setting, write_params
 from benchmarks.published_scheme import write_encodec
 from eval.cost import peak_memory_mb
 from eval.scores import si_scores
@@ -276,9 +276,8 @@ def make_encodec_project(work: Path, songs: Path) -> Path:
     changes = {
         "data": {"name": "slakh2100", "path": str(root)},
         "codec": codec,
-        "decomposition": {"composition": "mean", "guided": 0.0},
     }
-    write_params(few, changes)
+    write_params(few, changes | WITHOUT_MAGNITUDES)
     for split in TRACKS:
         (root / split).mkdir(parents=True)
         track = min((songs / split).iterdir())

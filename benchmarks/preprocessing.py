@@ -32,7 +32,7 @@ import soundfile
 import torch
 from tqdm import tqdm
 
-from benchmarks.projects import ROOT, keep_rows, run_stage, write_params
+from benchmarks.projects import ROOT, WITHOUT_MAGNITUDES, keep_rows, run_stage, write_params
 from benchmarks.published_scheme import write_encodec
 from ucr.codecs import make_codec
 from ucr.data.segments import SegmentStore
@@ -100,7 +100,7 @@ def make_project(folder: Path, songs: list[Track], hours: float, codec: dict) ->
     exact = link_songs(songs, hours, root)
     changes: dict = {"data": {"name": "slakh2100", "path": str(root)}, "codec": codec}
     if codec["name"] != "mel":
-        changes["decomposition"] = {"composition": "mean", "guided": 0.0}
+        changes |= WITHOUT_MAGNITUDES
     write_params(project, changes)
     run_stage("data", project)
     return project, exact

@@ -32,6 +32,15 @@ def setting(file: str, changes: dict) -> Params:
     return check_params(merge(merge(values, read_yaml(ROOT / "params" / file)) if file else values, changes))
 
 
+# Beside `codec`, for one whose latents are no magnitudes: no pseudo-labels, and no methods that want them.
+WITHOUT_MAGNITUDES: dict = {
+    "decomposition": {"composition": "mean", "guided": 0.0},
+    "unsupervised": {},
+    "variants": {},
+    "methods": {"mixture": {"code": "baselines/mixture.py", "needs": "segments"}},
+}
+
+
 def write_params(folder: Path, changes: dict) -> Params:
     """Parameters of a project in `folder`."""
     params = setting("", changes)
