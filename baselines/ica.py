@@ -41,9 +41,8 @@ class Method(Subspaces):
         )
         frames = frames.astype(np.float64)  # in single precision it seldom converges
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", ConvergenceWarning
-            )  # Nearly independent is good enough to cluster.
+            # Nearly independent is good enough to cluster.
+            warnings.simplefilter("ignore", ConvergenceWarning)
             activations = model.fit_transform(frames).T
         return model.mixing_, activations
 

@@ -87,13 +87,10 @@ def measure(weights: Path, store: SegmentStore) -> pd.DataFrame:
         true = np.concatenate([segment.sources, segment.mixture[None]])
         latents = model.encoder(torch.from_numpy(true)[:, None])
         codes = model.quantizer.vq.encode(latents)
-        kept = {
-            "transform": conv_transpose1d(latents, model.encoder.transform.weight, stride=HOP)[
-                :, 0, HOP // 2 :
-            ]
-        }
-        kept |= {
-            f"{n} codebooks": model.decoder(model.quantizer.vq.decode(codes[:n]))[:, 0] for n in CODEBOOKS
+        whole = conv_transpose1d(latents, model.encoder.transform.weight, stride=HOP)[:, 0, HOP // 2 :]
+        decoded = [model.decoder(model.quantizer.vq.decode(codes[:n]))[:, 0] for n in CODEBOOKS]
+        kept = {"transform": whole} | {
+            f"{n} codebooks": each for n, each in zip(CODEBOOKS, decoded, strict=True)
         }
         table = pd.DataFrame([bounds(signal) for signal in true], columns=["rate", "rate_per_frame"])
         for name, found in kept.items():

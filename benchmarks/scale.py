@@ -26,7 +26,6 @@ from ucr.model.networks import UNet
 from ucr.training.decomposition import make_setting
 
 PAGE = ROOT / "docs" / "scale.md"
-TRACKS, HOURS = SLAKH2100, SLAKH2100_HOURS
 DOWNLOAD_GB = 104.3
 LATENT = {"fingerprint": "", "channels": 128, "frame_rate": 75.0, "mean": 0.0, "std": 1.0}
 SAMPLING_STEPS = 50
@@ -73,13 +72,13 @@ def rows() -> list[tuple[str, str, str]]:
     optim = params.decomposition.optim
     tflop, n = operations(), len(params.sources)
     seconds = params.segments.seconds
-    tracks = sum(TRACKS.values())
-    segments = math.floor(HOURS * 3600 / seconds)
-    training = round(segments * TRACKS["train"] / tracks)
+    tracks = sum(SLAKH2100.values())
+    segments = math.floor(SLAKH2100_HOURS * 3600 / seconds)
+    training = round(segments * SLAKH2100["train"] / tracks)
     epoch = math.ceil(training / optim.batch)
     steps = optim.total_steps(training)
-    test_hours = HOURS * TRACKS["test"] / tracks
-    test = round(segments * TRACKS["test"] / tracks)
+    test_hours = SLAKH2100_HOURS * SLAKH2100["test"] / tracks
+    test = round(segments * SLAKH2100["test"] / tracks)
     gpu = measured("gpu.csv", training="decomposition, params/paper.yaml")
     if gpu is None:
         raise UserError("benchmarks/gpu.csv lacks the step of params/paper.yaml: restore it from git")
@@ -93,13 +92,15 @@ def rows() -> list[tuple[str, str, str]]:
             f"{passes * each * count / rate / 3600:.1f} h",
         )
 
-    sound = f"{HOURS:g} h of mixtures × {tflop['codec_hour']:.4g} TFLOP per hour / {rate:.1f} TFLOP/s"
-    coding = HOURS * tflop["codec_hour"] / rate / 3600
+    sound = (
+        f"{SLAKH2100_HOURS:g} h of mixtures × {tflop['codec_hour']:.4g} TFLOP per hour / {rate:.1f} TFLOP/s"
+    )
+    coding = SLAKH2100_HOURS * tflop["codec_hour"] / rate / 3600
     step = f"{gpu['step_seconds']:g} s × {steps:,} steps"
     lines = [
         ("**Work**", "", ""),
-        ("segments, were none too quiet", f"{HOURS:g} h × 3600 / {seconds:g} s", f"{segments:,}"),
-        ("of these to train on", f"× {TRACKS['train']:,} / {tracks:,} tracks", f"{training:,}"),
+        ("segments, were none too quiet", f"{SLAKH2100_HOURS:g} h × 3600 / {seconds:g} s", f"{segments:,}"),
+        ("of these to train on", f"× {SLAKH2100['train']:,} / {tracks:,} tracks", f"{training:,}"),
         ("steps per epoch", f"{training:,} / {optim.batch}, rounded up", f"{epoch:,}"),
         ("steps of a training", f"× {optim.epochs} epochs", f"{steps:,}"),
         (f"**GPU-hours** ({gpu['device']}, {gpu['precision']})", "", ""),
@@ -114,10 +115,14 @@ def rows() -> list[tuple[str, str, str]]:
         ("Slakh2100, packed, as its authors give it", "", f"{DOWNLOAD_GB:g} GB"),
         (
             "segments",
-            f"{HOURS:g} h × 3600 × 24,000 × 2 bytes × {n} sources",
-            f"{HOURS * 172.8e6 * n / 1e9:.0f} GB",
+            f"{SLAKH2100_HOURS:g} h × 3600 × 24,000 × 2 bytes × {n} sources",
+            f"{SLAKH2100_HOURS * 172.8e6 * n / 1e9:.0f} GB",
         ),
-        ("latents", f"{HOURS:g} h × 3600 × 75 × 128 × 4 bytes", f"{HOURS * 138.24e6 / 1e9:.0f} GB"),
+        (
+            "latents",
+            f"{SLAKH2100_HOURS:g} h × 3600 × 75 × 128 × 4 bytes",
+            f"{SLAKH2100_HOURS * 138.24e6 / 1e9:.0f} GB",
+        ),
         (
             "estimates, 32-bit float WAV",
             f"{test_hours:.1f} h of test × 3600 × 24,000 × 4 bytes × {n} sources × {methods} methods",
@@ -162,7 +167,11 @@ def _cpu_preprocessing() -> list[tuple[str, str, str]]:
         return [("segments and latents", _ENCODEC, "not measured")]
     speed = row["audio_hours_per_hour"]
     return [
-        ("segments and latents", f"{HOURS:g} h / {speed:g} hours of songs per hour", f"{HOURS / speed:.0f} h")
+        (
+            "segments and latents",
+            f"{SLAKH2100_HOURS:g} h / {speed:g} hours of songs per hour",
+            f"{SLAKH2100_HOURS / speed:.0f} h",
+        )
     ]
 
 
@@ -221,11 +230,12 @@ def parameters() -> int:
 _ENCODEC = "run `python -m benchmarks.preprocessing --codec encodec_24khz --hours 0.1 0.2`"
 TEXT = f"""# What Slakh2100 costs at the paper's setting
 
-Written by `python -m benchmarks.scale`: arithmetic, not a run. Slakh2100's {sum(TRACKS.values()):,} tracks and
-{HOURS:g} hours are its authors' figures; every segment is taken to be loud enough and every track to have the sources,
-so that counts are upper bounds. Operations are counted by PyTorch's counter on one forward pass (a multiply-accumulate
-is two, elementwise operations and Fourier transforms none) and tripled for a training step. The decomposition model's
-hours are the step's time on a GPU (`benchmarks/gpu.csv`) times the steps; latents, prior and separation are estimates
+Written by `python -m benchmarks.scale`: arithmetic, not a run. Slakh2100's {sum(SLAKH2100.values()):,} tracks and
+{SLAKH2100_HOURS:g} hours are its authors' figures; every segment is taken to be loud enough and every track to have
+the sources, so that counts are upper bounds. Operations are counted by PyTorch's counter on one forward pass (a
+multiply-accumulate is two, elementwise operations and Fourier transforms none) and tripled for a training step. The
+decomposition model's hours are the step's time on a GPU (`benchmarks/gpu.csv`) times the steps; latents, prior and
+separation are estimates
 at the rate of operations that this step reached, a small part of the card's peak: the host starts kernels more slowly
 than the card runs them. Times and memory of the CPU come from the machine and the run of
 `benchmarks/against_scheme.csv` and `benchmarks/preprocessing.csv`; memory at batch 64 extrapolates the smaller batch's.

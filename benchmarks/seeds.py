@@ -13,13 +13,13 @@ part of it for a part of its steps, so that all is by one clock.
 from __future__ import annotations
 
 import argparse
-import inspect
 import itertools
 from pathlib import Path
 
 import pandas as pd
 
 from benchmarks.projects import REMEDY, run_stage, write_params
+from benchmarks.tune import seeds_of
 from eval.quick import mean_si_scores
 from ucr.data.segments import SegmentStore
 from ucr.foundation.errors import UserError, command
@@ -47,11 +47,11 @@ def trained_methods(params: Params) -> dict[str, str]:
 
 def seeded_methods(params: Params) -> dict[str, str]:
     """Blind methods of the run that start at random; they have no weights."""
-    found = {name: find(options.get("code", name)) for name, options in params.methods.items()}
+    codes = {name: options.get("code", name) for name, options in params.methods.items()}
     return {
         name: ""
-        for name, each in found.items()
-        if each.meta.kind == "blind" and "seed" in inspect.signature(each.method).parameters
+        for name, code in codes.items()
+        if find(code).meta.kind == "blind" and len(seeds_of(code)) > 1
     }
 
 

@@ -60,10 +60,11 @@ def seeds_of(name: str) -> list[dict]:
 def searched(name: str, settings: dict) -> Params:
     """The parameters of a supervised network's training in the search."""
     values = load_params().model_dump()
-    seed = {key: settings[key] for key in settings if key == "seed"}
-    section = merge(values["supervised"][name], {key: settings[key] for key in settings if key != "seed"})
+    own = {"seed": values["seed"]} | settings
+    seed = own.pop("seed")
+    section = merge(values["supervised"][name], own)
     section["optim"]["steps"] = round(SEARCH_SHARE * section["optim"]["steps"])
-    return check_params(values | seed | {"supervised": {name: section}}, GRIDS)
+    return check_params(values | {"seed": seed, "supervised": {name: section}}, GRIDS)
 
 
 def trained(name: str, method: type[Supervised], settings: dict) -> Baseline:

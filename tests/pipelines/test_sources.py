@@ -46,6 +46,19 @@ def band(project) -> Path:
     return folder / "band"
 
 
+@pytest.fixture
+def of_songs(project):
+    """`project` that learns from the songs in `mixes`, without networks that true sources train."""
+
+    def make(**changes) -> Path:
+        folder = project(data={"name": "songs", "path": "mixes"}, **changes)
+        values = yaml.safe_load(Path("params.yaml").read_text())
+        Path("params.yaml").write_text(yaml.safe_dump(values | {"supervised": {}}))
+        return folder
+
+    return make
+
+
 def test_stems_become_segments(band, project):
     project(
         data={"name": "stems", "path": "band"}, segments={"seconds": 1.0}, sources=["drums", "bass", "other"]
@@ -121,11 +134,9 @@ def test_tracks_beside_the_folders_of_splits_are_told_and_counted(band, capsys):
     assert pd.read_csv("segments/skipped.csv")["reason"].tolist() == ["beside the folders of splits"]
 
 
-def test_songs_without_music_in_a_split_end_in_one_sentence(project, capsys):
+def test_songs_without_music_in_a_split_end_in_one_sentence(of_songs, capsys):
     tests = {"song": {"name": "stempeg", "seconds": 6.0}}
-    folder = project(data={"name": "songs", "path": "mixes"}, segments={"seconds": 1.0}, tests=tests)
-    values = yaml.safe_load(Path("params.yaml").read_text())
-    Path("params.yaml").write_text(yaml.safe_dump(values | {"supervised": {}}))
+    folder = of_songs(segments={"seconds": 1.0}, tests=tests)
     for split, level in {"train": 0.1, "valid": 0.0}.items():
         write(folder / "mixes" / split, song=noise(0, 1.5, level))
     data.main()
@@ -159,13 +170,11 @@ def test_a_mixture_at_another_rate_changes_no_stem(band, capsys):
     assert capsys.readouterr().err.count("the mixture and its stems are not all at 48000 Hz") == 6
 
 
-def test_a_name_that_is_not_utf_8_costs_its_song(project):
-    folder = project(
-        data={"name": "songs", "path": "mixes"}, segments={"seconds": 1.0}, methods={},
+def test_a_name_that_is_not_utf_8_costs_its_song(of_songs):
+    folder = of_songs(
+        segments={"seconds": 1.0}, methods={},
         tests={"real": {"name": "stems", "path": "mixes"}},
     )  # fmt: skip
-    values = yaml.safe_load(Path("params.yaml").read_text())
-    Path("params.yaml").write_text(yaml.safe_dump(values | {"supervised": {}}))
     (folder / "mixes").mkdir()
     for i in range(4):
         soundfile.write(str(folder / f"mixes/{i}.wav"), noise(i, 1.5), RATE)
@@ -176,11 +185,9 @@ def test_a_name_that_is_not_utf_8_costs_its_song(project):
     assert pd.read_csv("segments/skipped.csv")["reason"].tolist() == ["a file can't be read"]
 
 
-def test_silence_and_speech_in_songs_are_left_out_said_and_counted(project, capsys):
+def test_silence_and_speech_in_songs_are_left_out_said_and_counted(of_songs, capsys):
     tests = {"song": {"name": "stempeg", "seconds": 6.0}}
-    folder = project(data={"name": "songs", "path": "mixes"}, segments={"seconds": 4.0}, tests=tests)
-    values = yaml.safe_load(Path("params.yaml").read_text())
-    Path("params.yaml").write_text(yaml.safe_dump(values | {"supervised": {}}))
+    folder = of_songs(segments={"seconds": 4.0}, tests=tests)
     (folder / "mixes").mkdir()
     for i in range(10):
         soundfile.write(str(folder / f"mixes/{i}.wav"), noise(i, 4.5), RATE)
@@ -198,7 +205,7 @@ def test_silence_and_speech_in_songs_are_left_out_said_and_counted(project, caps
     assert len(pd.read_csv("segments/index.csv")) == 11
 
 
-def test_songs_are_for_training_and_a_further_set_is_tested_on(band, project):
+def test_songs_are_for_training_and_a_further_set_is_tested_on(band, of_songs):
     (band.parent / "mixes/Album").mkdir(parents=True)
     for i in range(12):
         loud = noise(i, 2.5) * (np.arange(round(2.5 * RATE)) < RATE)
@@ -208,9 +215,7 @@ def test_songs_are_for_training_and_a_further_set_is_tested_on(band, project):
         "real": {"name": "stems", "path": "band", "seconds": 2.0},
         "song": {"name": "stempeg", "seconds": 6.0},
     }
-    project(data={"name": "songs", "path": "mixes"}, segments={"seconds": 1.0}, tests=tests)
-    values = yaml.safe_load(Path("params.yaml").read_text())
-    Path("params.yaml").write_text(yaml.safe_dump(values | {"supervised": {}}))
+    of_songs(segments={"seconds": 1.0}, tests=tests)
     data.main()
     segments.main()
     test_sets.main()

@@ -157,9 +157,8 @@ class MelCodec:
         -------
         float32[batch, n_components, n_samples]
         """
-        clips = zip(
-            latents.split(1), mixture.split(1), strict=True
-        )  # one at a time stays in a processor's cache
+        # One at a time stays in a processor's cache.
+        clips = zip(latents.split(1), mixture.split(1), strict=True)
         return torch.cat([self._filtered(*clip) for clip in clips])
 
     def _filtered(self, latents: Tensor, mixture: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
-from itertools import chain
 from pathlib import Path
 
 from ucr.data.slakh.song import SPLITS
@@ -32,9 +31,8 @@ def in_splits(root: Path, find: Callable[[Path], list[Path]], tested_on: bool) -
     """Tracks at the paths that `find` lists below a folder, in the splits that this module's first lines say."""
     if not root.exists():
         raise UserError(f"the data folder {root} does not exist: fix its path")
-    homes = split_folders(root)
+    homes, paths = split_folders(root), find(root)
     if not homes:
-        paths = find(root)
         if tested_on:
             return _named(root, {"test": paths})
         order = sorted(paths, key=lambda path: _key(root, path))
@@ -43,10 +41,10 @@ def in_splits(root: Path, find: Callable[[Path], list[Path]], tested_on: bool) -
         return _named(
             root, {"validation": order[: ends[0]], "test": order[slice(*ends)], "train": order[ends[1] :]}
         )
+    found = {split: [path for path in paths if _home(root, path) == split] for split in SPLITS}
     if tested_on:
-        return _named(root, {"test": _in_all(homes.get("test", []), find)})
-    found = {split: _in_all(folders, find) for split, folders in homes.items()}
-    if "validation" not in found and "train" in found:
+        return _named(root, {"test": found["test"]})
+    if "validation" not in homes:
         official = _musdb_validation()
         first = [path for path in found["train"] if _without_ending(path.name) in official]
         first = (
@@ -55,23 +53,20 @@ def in_splits(root: Path, find: Callable[[Path], list[Path]], tested_on: bool) -
         )
         found["validation"] = first
         found["train"] = [path for path in found["train"] if path not in first]
-    within = set(chain.from_iterable(homes.values()))
-    beside = {path for path in find(root) if within.isdisjoint((path, *path.parents))}
-    named = _named(root, {**found, "train": [*found.get("train", []), *beside]})
-    return [replace(track, beside=track.folder in beside) for track in named]
+    found["train"] += [path for path in paths if _home(root, path) is None]
+    return [replace(track, beside=_home(root, track.folder) is None) for track in _named(root, found)]
 
 
-def split_folders(root: Path) -> dict[str, list[Path]]:
-    """The folders of each split: more than one where there are both `valid` and `validation`, or `Test` and `test`."""
-    homes: dict[str, list[Path]] = {}
-    for path in sorted(root.iterdir()) if root.is_dir() else []:
-        if path.is_dir() and path.name.lower() in FOLDERS:
-            homes.setdefault(FOLDERS[path.name.lower()], []).append(path)
-    return homes
+def split_folders(root: Path) -> set[str]:
+    """The splits that have a folder or more: `valid` and `validation` are of one."""
+    names = {path.name.lower() for path in root.iterdir() if path.is_dir()} if root.is_dir() else set()
+    return {split for name, split in FOLDERS.items() if name in names}
 
 
-def _in_all(folders: Iterable[Path], find: Callable[[Path], list[Path]]) -> list[Path]:
-    return [path for folder in folders for path in find(folder)]
+def _home(root: Path, path: Path) -> str | None:
+    """The split whose folder a path lies in."""
+    top = path.relative_to(root).parts[:1]
+    return FOLDERS.get(top[0].lower()) if top else None
 
 
 def _key(root: Path, path: Path) -> str:
@@ -85,7 +80,7 @@ def _named(root: Path, found: Mapping[str, Iterable[Path]]) -> list[Track]:
     splits = {path: split for split, paths in found.items() for path in paths}
     for path in splits:
         place = path.relative_to(root)
-        parts = place.parts[1:] if place.parts[:1] and place.parts[0].lower() in FOLDERS else place.parts
+        parts = place.parts[1:] if _home(root, path) else place.parts
         text = "-".join(parts) or root.name
         if path.is_file():
             text = _without_ending(text)

@@ -75,9 +75,7 @@ def _refitted(mixtures: Tensor, estimates: Tensor, spectra: int, n_fft: int) -> 
     generator = torch.Generator().manual_seed(0)
     columns, rows = random_factors(torch.ones(n, bins, parts.shape[2]), spectra, generator)
     columns, rows = (each.repeat(batch, 1, 1) for each in (_pooled(columns, band), rows))
-    means = parts.sum(dim=(1, 2), keepdim=True) / (
-        bins * parts.shape[2]
-    )  # of bins, whose start is pooled too
+    means = parts.sum(dim=(1, 2), keepdim=True) / (bins * parts.shape[2])  # of bins
     columns, rows = factorise(parts, columns * means, rows, UPDATES)
     columns = columns.unflatten(0, (batch, n)).transpose(1, 2).flatten(2)
     rows = rows.unflatten(0, (batch, n)).flatten(1, 2)
