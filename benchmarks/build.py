@@ -5,9 +5,10 @@
 
 Both run on the same rendered songs, at the settings that the first has by default, with the packages of the
 environment that runs this. Each command is a process of its own, started as a user starts it; from preprocessing the
-times of three songs are taken off. The table has the medians and ranges of wall time, of CPU time and of the largest
-memory of the process and its children (their own pages). Refused where the machine is not quiet, since neighbours
-change ratios.
+times of three songs are taken off. `make repro` and `make test` run in empty clones, the first without methods that
+only one of the two has and with all sizes, steps and songs of the first checkout. The table has the medians and ranges
+of wall time, of CPU time and of the largest memory of the process and its children (their own pages). Refused where
+the machine is not quiet, since neighbours change ratios.
 
 Columns: `row`; for each of `before` and `after` the medians `wall` and `cpu` (seconds), `memory` (MB), `disk` (MB, of
 what the command wrote) and `rtf` (a method's seconds per second of audio, of one segment or of eight at once,
@@ -20,13 +21,17 @@ import argparse
 import itertools
 import os
 import shutil
+import stat
+import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pretty_midi
 import soundfile
 import yaml
 from tqdm import tqdm
@@ -53,6 +58,7 @@ METHODS: dict[str, dict] = {
     "repet_sim": {"neighbours": 100, "apart_seconds": 1.0},
     "ucr_adapted": {"steps": 1},
 }
+MIDI = {"long.mid": 25.0, "first.mid": 0.5, "second.mid": 0.5}  # minutes
 MEASURES = ("wall", "cpu", "memory", "disk", "rtf")
 
 Used = dict[str, float]
@@ -128,10 +134,18 @@ class Bench:
         Rendered songs in Slakh2100's layout.
     folder
         For everything that is made.
+    first
+        The build whose sizes both have.
+
+    Attributes
+    ----------
+    whole
+        Clones in which everything was run.
     """
 
-    def __init__(self, songs: list[Track], folder: Path):
-        self.songs, self.folder = songs, folder
+    def __init__(self, songs: list[Track], folder: Path, first: Build):
+        self.songs, self.folder, self.first = songs, folder, first
+        self.whole: dict[str, Build] = {}
         self._number = itertools.count()
 
     def fresh(self) -> Path:
@@ -226,6 +240,88 @@ class Bench:
         shutil.rmtree(out)
         return found
 
+    def clone(self, build: Build) -> Build:
+        """An empty clone: nothing was run there."""
+        root = self.fresh()
+        subprocess.run(["git", "clone", "--quiet", build.root, root], check=True)
+        return Build(build.name, root)
+
+    def whole_run(self, build: Build) -> Used:
+        """`dvc repro` in an empty clone, of what the first build has; `disk` is of all that it wrote."""
+        clone = self.clone(build)
+        self.whole.setdefault(build.name, clone)
+        own, first = (read_yaml(root / "params.yaml") for root in (clone.root, self.first.root))
+        values = shared(own, first) | {key: {} for key in ("tests", "variants", "unsupervised") if key in own}
+        for name, options in METHODS.items():
+            values["methods"][name] |= options
+        (clone.root / "params.yaml").write_text(yaml.safe_dump(values))
+        before = _bytes(clone.root)
+        found = clone.run(clone.root, "dvc", "repro")
+        return found | {"disk": _bytes(clone.root) - before}
+
+    def no_change(self, build: Build) -> Used:
+        """`dvc repro` where everything is up to date."""
+        if build.name not in self.whole:
+            self.whole_run(build)
+        return self.whole[build.name].run(self.whole[build.name].root, "dvc", "repro")
+
+    def midi(self, build: Build) -> Used:
+        """The stage `data` on MIDI files with two stems, one of them 25 minutes long."""
+        songs = self.folder / "midi"
+        if not songs.exists():
+            songs.mkdir()
+            for name, minutes in MIDI.items():
+                _write_midi(songs / name, minutes)
+        data = _data(build, songs) | {"name": "midi"}
+        return build.run(build.project(self.fresh(), {"data": data}), "pipelines.data")
+
+    def tests(self, build: Build) -> Used:
+        """The fast tests, in an empty clone."""
+        clone = self.clone(build)
+        return clone.run(clone.root, "pytest", "-q", "-n", "auto", "--dist", "loadscope")
+
+    def installation(self, build: Build) -> Used:
+        """The package alone, into an empty environment; `disk` is of that."""
+        clone = self.clone(build)
+        environment = clone.root / ".venv"
+        clone.run(clone.root, "venv", environment)
+        arguments = ("--python", environment, "install", "-c", "constraints.txt", "--no-cache-dir", ".")
+        return clone.run(clone.root, "pip", *arguments, out=environment)
+
+
+def shared(own: dict, other: dict) -> dict:
+    """Parameters with the values of others wherever both have the key; methods of `own` alone are left out."""
+    values = {key: _either(value, other[key]) if key in other else value for key, value in own.items()}
+    return values | {
+        "methods": {key: each for key, each in values["methods"].items() if key in other["methods"]}
+    }
+
+
+def _either(own: Any, other: Any) -> Any:
+    if not isinstance(own, dict):
+        return other
+    if not isinstance(other, dict):  # was one value for all
+        return dict.fromkeys(own, other)
+    return own | {key: _either(own[key], value) for key, value in other.items() if key in own}
+
+
+def _bytes(folder: Path) -> float:
+    """MB of the files in a folder, each file once however many links it has."""
+    found = (path.lstat() for path in folder.rglob("*"))
+    return sum({each.st_ino: each.st_size for each in found if stat.S_ISREG(each.st_mode)}.values()) / 1e6
+
+
+def _write_midi(path: Path, minutes: float) -> None:
+    """Drums and a bass that repeat a bar of 2 s."""
+    song = pretty_midi.PrettyMIDI()
+    for is_drum, pitches in ((True, (36, 42, 38, 42)), (False, (40, 40, 47, 43))):
+        instrument = pretty_midi.Instrument(0 if is_drum else 33, is_drum=is_drum)
+        instrument.notes = [
+            pretty_midi.Note(100, pitches[i % 4], i / 2, i / 2 + 0.4) for i in range(round(minutes * 120))
+        ]
+        song.instruments.append(instrument)
+    song.write(str(path))
+
 
 def _link_split(songs: list[Track], root: Path) -> None:
     """Hard-link a training, a validation and several test songs."""
@@ -260,6 +356,11 @@ def rows(bench: Bench) -> dict[str, Callable[[Build], Used]]:
         "stage score": bench.stage_score,
         "eval score": bench.eval_score,
         "ucr separate, an hour": bench.hour,
+        "make repro": bench.whole_run,
+        "make repro, no change": bench.no_change,
+        "rendering MIDI, 25 minutes": bench.midi,
+        "make test": bench.tests,
+        "installation of ucr alone": bench.installation,
     }
 
 
@@ -312,7 +413,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(arguments.songs, folder / "songs")  # hard links don't cross disks
-        bench = Bench(find_tracks(folder / "songs"), folder)
+        bench = Bench(find_tracks(folder / "songs"), folder, builds[0])
         every = rows(bench)
         chosen = arguments.rows or list(every)
         if unknown := sorted(set(chosen) - set(every)):

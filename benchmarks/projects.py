@@ -22,6 +22,7 @@ from ucr.foundation.schema import merge, read_yaml
 ROOT = Path(__file__).resolve().parents[1]
 # For a table that a benchmark keeps.
 REMEDY = "restore it from git, or delete it and run its benchmark again"
+PROGRAMS = Path(sys.executable).parent  # dvc's stages start `python`
 POLL = 0.05  # seconds between looks at a process's memory
 KINDS_OF_MEMORY = {"RssAnon": "private", "RssFile": "mapped", "VmRSS": "resident"}  # in /proc/PID/status
 
@@ -88,7 +89,7 @@ def run_module(module: str, *arguments: str | Path, folder: Path, root: Path = R
         process = subprocess.Popen(
             [sys.executable, "-m", module, *map(str, arguments)],
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(root)},
+            env=os.environ | {"PYTHONPATH": str(root), "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"},
             stdout=log,
             stderr=log,
         )

@@ -11,6 +11,8 @@ from benchmarks.build import Build, less, summary
 from tests.helpers import ROOT
 from ucr.methods.registry import make_method
 
+MIDI = "rendering MIDI, 25 minutes"
+
 
 def used(wall, cpu, memory):
     return {"wall": wall, "cpu": cpu, "memory": memory}
@@ -93,6 +95,23 @@ def test_methods_have_the_options_that_are_set(name):
     make_method(name, build.METHODS[name])
 
 
+def test_a_whole_run_has_the_values_of_the_first_build_and_only_methods_of_both():
+    own = {
+        "data": {"seconds": {"train": 29.0, "test": 10.0}, "tracks": {"train": 80}},
+        "codec": {"bands": 64},
+        "methods": {"nmf": {"code": "nmf.py", "components": 256}, "grouping": {"code": "grouping.py"}},
+    }
+    first = {
+        "data": {"seconds": 22.0, "tracks": {"train": 8}, "old": 1},
+        "methods": {"nmf": {"needs": "segments"}},
+    }
+    assert build.shared(own, first) == {
+        "data": {"seconds": {"train": 22.0, "test": 22.0}, "tracks": {"train": 8}},
+        "codec": {"bands": 64},
+        "methods": {"nmf": {"code": "nmf.py", "components": 256}},
+    }
+
+
 @pytest.mark.slow
 def test_this_checkout_beside_itself(tmp_path, monkeypatch, make_track):
     for number in range(1, 6):
@@ -102,12 +121,15 @@ def test_this_checkout_beside_itself(tmp_path, monkeypatch, make_track):
     monkeypatch.setattr(build, "TABLE", tmp_path / "build.csv")
     monkeypatch.setattr(build, "ROOT", tmp_path)
     monkeypatch.setattr(build, "HOURS", {"mel": 0.03})
+    monkeypatch.setattr(build, "MIDI", dict.fromkeys(build.MIDI, 0.5))
     monkeypatch.setattr(build, "METHODS", {name: build.METHODS[name] for name in ("hpss", "repet_sim")})
     command = ["build", str(ROOT), str(ROOT), "--songs", str(tmp_path / "songs"), "--turns", "1"]
-    monkeypatch.setattr("sys.argv", [*command, "--rows", "preprocessing, mel", "repet_sim", "stage score"])
+    monkeypatch.setattr(
+        "sys.argv", [*command, "--rows", "preprocessing, mel", "repet_sim", "stage score", MIDI]
+    )
     build.main()
     table = pd.read_csv(tmp_path / "build.csv").set_index("row")
-    assert list(table.index) == ["preprocessing, mel", "repet_sim", "stage score"]
+    assert list(table.index) == ["preprocessing, mel", "repet_sim", "stage score", MIDI]
     assert table.loc["preprocessing, mel", "disk_ratio"] == 1.0
     assert 0.3 < table.loc["stage score", "cpu_ratio"] < 3
     assert np.isfinite(table.loc["repet_sim", "after_memory"])
