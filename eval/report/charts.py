@@ -45,11 +45,13 @@ def chart_data(results: Results) -> dict[str, Any]:
     ]
     present = [column for column in columns if column in results.separation]
     metrics = list(dict.fromkeys([*results.separation["metric"], *SERIES_METRICS]))
+    names = sorted(results.rows["segment"].unique())
     return {
         "kinds": results.kinds,
         "metrics": {metric: {"label": metric_name(metric), "unit": _unit(metric)} for metric in metrics},
         "scores": records(results.separation[present].round(3)),
-        "segments": _series(results.rows),
+        "names": names,
+        "segments": _series(results.rows, names),
         "training": {name: _training(table) for name, table in results.training.items()},
         "cost": _cost(results),
         "comparisons": _comparisons(results),
@@ -101,12 +103,13 @@ def _comparisons(results: Results) -> list[list[Any]]:
     return [[_plain(value) for value in row] for row in table[columns].itertuples(index=False)]
 
 
-def _series(rows: pd.DataFrame) -> list[dict[str, Any]]:
+def _series(rows: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
     """Scores by segment: those of each task, method, reference, source and metric, sorted.
 
-    Of more than `POINTS` scores, those at even ranks are kept, the lowest and the highest among them.
+    A segment is given by its place among `names`. Of more than `POINTS` scores, those at even ranks are kept, the lowest and the highest among them.
     """
     chosen = rows[rows["metric"].isin(SERIES_METRICS) & rows["value"].notna()]
+    places = {name: place for place, name in enumerate(names)}
     series = []
     for key, group in chosen.groupby(["task", "method", "reference", "source", "metric"], sort=False):
         group = group.sort_values(["value", "segment"])
@@ -116,7 +119,7 @@ def _series(rows: pd.DataFrame) -> list[dict[str, Any]]:
             dict(zip(("task", "method", "reference", "source", "metric"), key, strict=True))
             | {
                 "values": group["value"].iloc[kept].round(2).tolist(),
-                "names": group["segment"].iloc[kept].tolist(),
+                "places": group["segment"].iloc[kept].map(places).tolist(),
                 "quartiles": quartiles.round(3).tolist(),
                 "n": len(group),
             }

@@ -119,7 +119,7 @@
     const domain = [Math.max(low, LOWEST), high];
     panels(area, unique(series.map((row) => row.source)), (source, width) => {
       const mine = series.filter((row) => row.source === source);
-      const strokes = mine.flatMap((row) => row.values.map((value, i) => ({ method: row.method, value, name: row.names[i] }))).filter((row) => row.value >= domain[0]);
+      const strokes = mine.flatMap((row) => row.values.map((value, i) => ({ method: row.method, value, name: data.names[row.places[i]] }))).filter((row) => row.value >= domain[0]);
       const boxes = mine.map(({ method, quartiles: [p5, p25, p50, p75, p95], n }) => ({ method, p5: Math.max(p5, domain[0]), p25: Math.max(p25, domain[0]), p50, p75, p95, n }));
       return Plot.plot({
         ariaLabel: `${metricLabel(metric)} of every segment by method, ${source}, against the ${reference} references`,
