@@ -106,7 +106,8 @@ def _comparisons(results: Results) -> list[list[Any]]:
 def _series(rows: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
     """Scores by segment: those of each task, method, reference, source and metric, sorted.
 
-    A segment is given by its place among `names`. Of more than `POINTS` scores, those at even ranks are kept, the lowest and the highest among them.
+    A segment is given by its place among `names`. Of more than `POINTS` scores, those at even ranks are kept, the
+    lowest and the highest among them.
     """
     chosen = rows[rows["metric"].isin(SERIES_METRICS) & rows["value"].notna()]
     places = {name: place for place, name in enumerate(names)}

@@ -34,6 +34,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values["supervised"] = {
         "conv_tasnet": {"network": network, "optim": {**optim, "validate_every": 2}},
         "demucs": {"network": {"no_such_size": 1}, "optim": optim},
+        "htdemucs": {"network": values["supervised"]["htdemucs"]["network"] | {"nfft": 512}, "optim": optim},
         "hpss": {"network": {}, "optim": optim},
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(values))
@@ -121,6 +122,7 @@ def test_training_writes_weights_that_separate(project):
         ("nothing", "supervised lacks 'nothing'"),
         ("hpss", "hpss is not trained on true sources"),
         ("demucs", "supervised.demucs.network"),
+        ("htdemucs", "supervised.htdemucs.network"),
     ],
 )
 def test_mistakes_are_one_sentence(project, monkeypatch, capsys, name, words):

@@ -84,7 +84,7 @@ def build(
     Raises
     ------
     UserError
-        If it can't be built of its sizes.
+        If it can't be built of its sizes, or fails on sound.
     """
     network = getattr(params, section)[name].network
     config = {
@@ -95,9 +95,12 @@ def build(
     }
     torch.manual_seed(params.seed)
     try:
-        return method.make_network(len(training.sources), training.sample_rate, **network), config
-    except (TypeError, ValueError) as error:
-        raise UserError(f"params.yaml: {section}.{name}.network: {error}") from None
+        module = method.make_network(len(training.sources), training.sample_rate, **network).eval()
+        with torch.no_grad():
+            module(torch.zeros(1, training.sample_rate))
+    except Exception as error:  # sizes that don't fit each other make a network fail in many ways
+        raise UserError(f"params.yaml: {section}.{name}.network: {error or type(error).__name__}") from None
+    return module.train(), config
 
 
 def make_job(
