@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import soundfile
@@ -20,6 +22,7 @@ from ucr.signal.masks import ratio_masks
 from ucr.signal.overlap import Read, joined, windows
 from ucr.signal.spectrogram import magnitudes
 
+T = TypeVar("T")
 WINDOW = 7.0  # seconds that a method sees at once: the benchmark's segments
 OVERLAP = 1.75  # seconds that two windows share: a quarter, as in Demucs
 SHORTEST = 1.0  # seconds: shorter songs are followed by silence while a method sees them
@@ -169,19 +172,36 @@ def stems(
     rate = song.sample_rate
     size, hop = round(window * rate), round((window - overlap) * rate)
     highest = AUDIBLE * sample_rate if rate > sample_rate else rate
+    threads = max(1, torch.get_num_threads() - 1)  # one core masks what the others have separated
 
-    def part(mixture: np.ndarray) -> np.ndarray:
-        n_samples = mixture.shape[1]
-        heard = song.heard(mixture)
-        heard = heard - (heard.mean() if mask else offsets(heard[None])[0])  # no mask is told by 0 Hz
-        mono = _fitted(heard[None], max(n_samples, round(SHORTEST * rate)))
-        estimates = separate(_resampled(mono[0], rate, sample_rate))
-        estimates = _fitted(_resampled(estimates.T, sample_rate, rate).T, n_samples)
-        if mask:
-            return split_by_masks(mixture - offsets(mixture), estimates, rate, highest)
-        return estimates[:, None] / len(estimates)
+    def separated() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        for step, mixture in windows(song.read, size, hop):
+            heard = song.heard(mixture)
+            heard = heard - (heard.mean() if mask else offsets(heard[None])[0])  # no mask is told by 0 Hz
+            mono = _fitted(heard[None], max(mixture.shape[1], round(SHORTEST * rate)))
+            yield step, mixture, separate(_resampled(mono[0], rate, sample_rate))
 
-    return joined(((step, part(mixture)) for step, mixture in windows(song.read, size, hop)), ordered)
+    def parts() -> Iterator[tuple[int, np.ndarray]]:
+        for step, mixture, estimates in _ahead(separated(), threads):
+            found = _fitted(_resampled(estimates.T, sample_rate, rate).T, mixture.shape[1])
+            if mask:
+                yield step, split_by_masks(mixture - offsets(mixture), found, rate, highest)
+            else:
+                yield step, found[:, None] / len(found)
+
+    return joined(_ahead(parts(), 1), ordered)
+
+
+def _ahead(items: Iterator[T], threads: int) -> Iterator[T]:
+    """The same items, each made in another thread, which PyTorch may use so many of, while the one before is used.
+
+    What is raised there is raised here. One item more at most is made after the caller has stopped.
+    """
+    with ThreadPoolExecutor(1, "ahead", torch.set_num_threads, (threads,)) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
 
 
 def offsets(audio: np.ndarray) -> np.ndarray:
@@ -236,9 +256,37 @@ def split_by_masks(
     above = int(highest * n_fft / sample_rate)
     found[:, above:] = found[:, above * 3 // 4 : above].mean(dim=1, keepdim=True)
     shares = ratio_masks(found)[:-1, None] * spectra(mixture)  # the last stem is what the others leave
-    audio = torch.istft(shares.flatten(0, 1), **transform, length=n_samples)
-    stems = audio.view(-1, *mixture.shape).numpy()
+    stems = inverse(shares, n_samples).numpy()
     return np.concatenate([stems, (mixture - stems.sum(axis=0))[None]])
+
+
+def inverse(spectra: torch.Tensor, n_samples: int) -> torch.Tensor:
+    """The inverse of `torch.stft` with Hann windows that step by a quarter, in less than half of `torch.istft`'s time.
+
+    Parameters
+    ----------
+    spectra : complex64[..., n_fft / 2 + 1, frames]
+        Of frames that are centred.
+    n_samples
+
+    Returns
+    -------
+    float32[..., n_samples]
+    """
+    n_fft = 2 * (spectra.shape[-2] - 1)
+    window = torch.hann_window(n_fft)
+
+    def added(frames: torch.Tensor) -> torch.Tensor:
+        """Frames [..., count, n_fft], each a quarter later than the one before, added up."""
+        quarters = frames.unflatten(-1, (4, -1))
+        count = frames.shape[-2]
+        whole = frames.new_zeros(*frames.shape[:-2], count + 3, n_fft // 4)
+        for quarter in range(4):
+            whole[..., quarter : quarter + count, :] += quarters[..., quarter, :]
+        return whole.flatten(-2)[..., n_fft // 2 : n_fft // 2 + n_samples]
+
+    frames = torch.fft.irfft(spectra.transpose(-1, -2)) * window
+    return added(frames).div_(added(window.square().expand(frames.shape[-2], n_fft)))
 
 
 @contextmanager

@@ -3,6 +3,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from ucr.foundation.errors import UserError
 from ucr.program import streaming
@@ -119,6 +120,24 @@ def test_every_channel_is_shared_alike(tmp_path):
     inner = slice(RATE, -RATE)
     np.testing.assert_allclose(stems[0, 1, inner], 0.5 * tone[0, inner], atol=1e-3)
     np.testing.assert_allclose(stems[1, 1, inner], 0.25 * tone[1, inner], atol=1e-3)
+
+
+@pytest.mark.parametrize("n_samples", [1, 100, 1024, 5000, 44100])
+def test_the_inverse_transform_is_that_of_torch(n_samples):
+    audio = torch.from_numpy(noise(2, n_samples))
+    settings = {"n_fft": 1024, "hop_length": 256, "window": torch.hann_window(1024)}
+    spectra = torch.stft(audio, **settings, pad_mode="constant", return_complex=True)
+    inverse = streaming.inverse(0.5 * spectra, n_samples)
+    np.testing.assert_allclose(inverse, torch.istft(0.5 * spectra, **settings, length=n_samples), atol=1e-6)
+    np.testing.assert_allclose(inverse, 0.5 * audio, atol=1e-6)
+
+
+def test_an_error_of_the_method_is_the_song_s(tmp_path):
+    def method(mixture):
+        raise UserError("the method fails")
+
+    with pytest.raises(UserError, match="the method fails"):
+        separated(write_song(tmp_path / "song.wav", chord(20 * RATE)), method)
 
 
 def test_the_last_stem_is_what_its_own_mask_gives():
