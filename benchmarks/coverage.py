@@ -28,7 +28,7 @@ from ucr.foundation.files import read_table, write_csv
 FOLDER = Path(__file__).parent
 METRICS = ("si_sdr", "si_sir", "si_sar")
 MEDIAN_METRIC = "v4_sdr_median_windows"
-TRACKS = (14, 28, 56, 122)
+TRACKS = (14, 28, 56, 247)
 SAMPLES, NORMAL_SAMPLES, RESAMPLES = 2000, 20_000, 1000
 SEGMENTS = (1, 4)  # of a track, in the population of unequal tracks
 DIFFERENCE, POWER = 0.5, 0.8  # in dB; how often it is to be found
