@@ -261,7 +261,7 @@ def split_by_masks(
 
 
 def inverse(spectra: torch.Tensor, n_samples: int) -> torch.Tensor:
-    """The inverse of `torch.stft` with Hann windows that step by a quarter, in less than half of `torch.istft`'s time.
+    """The inverse of `torch.stft` with Hann windows that step by a quarter, in about half of `torch.istft`'s time.
 
     Parameters
     ----------

@@ -99,7 +99,8 @@ def build(
         with torch.no_grad():
             module(torch.zeros(1, training.sample_rate))
     except Exception as error:  # sizes that don't fit each other make a network fail in many ways
-        raise UserError(f"params.yaml: {section}.{name}.network: {error or type(error).__name__}") from None
+        (reason, *_) = [*str(error).splitlines(), type(error).__name__]
+        raise UserError(f"params.yaml: {section}.{name}.network: {reason}: choose sizes that fit") from None
     return module.train(), config
 
 
