@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import soundfile
@@ -22,7 +20,6 @@ from ucr.signal.masks import ratio_masks
 from ucr.signal.overlap import Read, joined, windows
 from ucr.signal.spectrogram import magnitudes
 
-T = TypeVar("T")
 WINDOW = 7.0  # seconds that a method sees at once: the benchmark's segments
 OVERLAP = 1.75  # seconds that two windows share: a quarter, as in Demucs
 SHORTEST = 1.0  # seconds: shorter songs are followed by silence while a method sees them
@@ -172,36 +169,19 @@ def stems(
     rate = song.sample_rate
     size, hop = round(window * rate), round((window - overlap) * rate)
     highest = AUDIBLE * sample_rate if rate > sample_rate else rate
-    threads = max(1, torch.get_num_threads() - 1)  # one core masks what the others have separated
 
-    def separated() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        for step, mixture in windows(song.read, size, hop):
-            heard = song.heard(mixture)
-            heard = heard - (heard.mean() if mask else offsets(heard[None])[0])  # no mask is told by 0 Hz
-            mono = _fitted(heard[None], max(mixture.shape[1], round(SHORTEST * rate)))
-            yield step, mixture, separate(_resampled(mono[0], rate, sample_rate))
+    def part(mixture: np.ndarray) -> np.ndarray:
+        n_samples = mixture.shape[1]
+        heard = song.heard(mixture)
+        heard = heard - (heard.mean() if mask else offsets(heard[None])[0])  # no mask is told by 0 Hz
+        mono = _fitted(heard[None], max(n_samples, round(SHORTEST * rate)))
+        estimates = separate(_resampled(mono[0], rate, sample_rate))
+        estimates = _fitted(_resampled(estimates.T, sample_rate, rate).T, n_samples)
+        if mask:
+            return split_by_masks(mixture - offsets(mixture), estimates, rate, highest)
+        return estimates[:, None] / len(estimates)
 
-    def parts() -> Iterator[tuple[int, np.ndarray]]:
-        for step, mixture, estimates in _ahead(separated(), threads):
-            found = _fitted(_resampled(estimates.T, sample_rate, rate).T, mixture.shape[1])
-            if mask:
-                yield step, split_by_masks(mixture - offsets(mixture), found, rate, highest)
-            else:
-                yield step, found[:, None] / len(found)
-
-    return joined(_ahead(parts(), 1), ordered)
-
-
-def _ahead(items: Iterator[T], threads: int) -> Iterator[T]:
-    """The same items, each made in another thread, which PyTorch may use so many of, while the one before is used.
-
-    What is raised there is raised here. One item more at most is made after the caller has stopped.
-    """
-    with ThreadPoolExecutor(1, "ahead", torch.set_num_threads, (threads,)) as pool:
-        coming = pool.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = pool.submit(next, items, None)
-            yield item
+    return joined(((step, part(mixture)) for step, mixture in windows(song.read, size, hop)), ordered)
 
 
 def offsets(audio: np.ndarray) -> np.ndarray:
