@@ -3,12 +3,12 @@
     git worktree add ../before 36a51f8
     python -m benchmarks.build ../before . [--rows nmf rpca] [--turns 3]
 
-Both run on the same rendered songs, at the settings that the first has by default, with the packages of the
-environment that runs this. Each command is a process of its own, started as a user starts it; from preprocessing the
-times of three songs are taken off. `make repro` and `make test` run in empty clones, the first without methods that
-only one of the two has and with all sizes, steps and songs of the first checkout. The table has the medians and ranges
-of wall time, of CPU time and of the largest memory of the process and its children (their own pages). Refused where
-the machine is not quiet, since neighbours change ratios.
+Both run on the same rendered songs, at the settings that the first has by default, with the packages of the environment
+that runs this. Each command is a process of its own, started as a user starts it; from preprocessing the times of three
+songs are taken off, and of a training step everything around it. `make repro` and `make test` run in empty clones, the
+first without methods that only one of the two has and with all sizes, steps and songs of the first checkout. The table
+has the medians and ranges of wall time, of CPU time and of the largest memory of the process and its children (their
+own pages). Refused where the machine is not quiet, since neighbours change ratios.
 
 Columns: `row`; for each of `before` and `after` the medians `wall` and `cpu` (seconds), `memory` (MB), `disk` (MB, of
 what the command wrote) and `rtf` (a method's seconds per second of audio, of one segment or of eight at once,
@@ -31,19 +31,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pretty_midi
-import soundfile
 import yaml
 from tqdm import tqdm
 
 from benchmarks import scoring
+from benchmarks.made_songs import link_split, write_hour, write_midi
 from benchmarks.preprocessing import link_songs
 from benchmarks.projects import ROOT, keep_rows, run_module
 from benchmarks.published_scheme import write_encodec
 from ucr.data.slakh.read import Track, find_tracks
 from ucr.foundation.errors import UserError, command
 from ucr.foundation.files import read_json
-from ucr.foundation.schema import read_yaml
+from ucr.foundation.schema import merge, read_yaml
 
 TABLE = ROOT / "benchmarks" / "build.csv"
 QUIET = 0.5  # load of the last minute
@@ -58,6 +57,8 @@ METHODS: dict[str, dict] = {
     "repet_sim": {"neighbours": 100, "apart_seconds": 1.0},
     "ucr_adapted": {"steps": 1},
 }
+FEW_CROPS = {"decomposition": {"optim": {"batch": 4}}}
+STEPS = {"params.yaml": 30, "params/paper.yaml": 5}  # of a training, that count
 MIDI = {"long.mid": 25.0, "first.mid": 0.5, "second.mid": 0.5}  # minutes
 MEASURES = ("wall", "cpu", "memory", "disk", "rtf")
 
@@ -176,9 +177,6 @@ class Bench:
         """A project of this build with test segments, made once."""
         project = self.folder / f"segments-{build.name}"
         if not project.exists():
-            songs = self.folder / "test-songs"
-            if not songs.exists():
-                _link_split(self.songs, songs)
             methods = {"mixture": {}} | METHODS
             own = read_yaml(build.root / "params.yaml")["methods"]
             kept = ("code", "needs")
@@ -186,10 +184,17 @@ class Bench:
                 name: {key: own[name][key] for key in kept if key in own[name]} | more
                 for name, more in methods.items()
             }
-            build.project(project, {"data": _data(build, songs), "methods": options})
+            build.project(project, {"data": _data(build, self._test_songs()), "methods": options})
             for stage in ("data", "segments", "latents", "references"):
                 build.run(project, f"pipelines.{stage}")
         return project
+
+    def _test_songs(self) -> Path:
+        """A training, a validation and several test songs."""
+        songs = self.folder / "test-songs"
+        if not songs.exists():
+            link_split(self.songs, songs, TEST_SONGS)
+        return songs
 
     def method(self, name: str) -> Callable[[Build], Used]:
         """The stage `separate` of a method, its start counted, and the real-time factor by the stage `cost`."""
@@ -201,6 +206,30 @@ class Bench:
             cost = read_json(project / "costs" / f"{name}.json")
             best = min(cost[key]["median"] for key in cost if key.startswith("real_time_factor"))
             return found | {"rtf": best}
+
+        return row
+
+    def training_step(self, file: str, changes: dict, bands: int) -> Callable[[Build], Used]:
+        """A step of the decomposition model of a file of differences, the mean of several after as many others."""
+
+        def row(build: Build) -> Used:
+            own, first = (read_yaml(root / "params.yaml") for root in (build.root, self.first.root))
+            wanted = merge(merge(first, read_yaml(self.first.root / file)), changes)["decomposition"]
+            project = build.project(
+                self.fresh(),
+                {
+                    "data": _data(build, self._test_songs()),
+                    "codec": own["codec"] | {"bands": bands},
+                    "decomposition": _either(own["decomposition"], wanted),
+                },
+            )
+            for stage in ("data", "segments", "latents"):
+                build.run(project, f"pipelines.{stage}")
+            figures = project / "figures.json"
+            arguments = ("--trainings", "decomposition", "--steps", str(STEPS[file]), "--measure", figures)
+            found = build.run(project, "benchmarks.training", *arguments)
+            took = read_json(figures)
+            return {"wall": took["step_seconds"], "memory": found["memory"]}
 
         return row
 
@@ -234,7 +263,7 @@ class Bench:
         """`ucr separate` of an hour in stereo, into drums and bass by the shipped weights."""
         song = self.folder / "hour.wav"
         if not song.exists():
-            _write_hour(self.songs, song)
+            write_hour(self.songs, song)
         out = self.fresh()
         found = build.run(self.folder, "ucr", "separate", song, "-o", out, "--task", "drums+bass", out=out)
         shutil.rmtree(out)
@@ -271,7 +300,7 @@ class Bench:
         if not songs.exists():
             songs.mkdir()
             for name, minutes in MIDI.items():
-                _write_midi(songs / name, minutes)
+                write_midi(songs / name, minutes)
         data = _data(build, songs) | {"name": "midi"}
         return build.run(build.project(self.fresh(), {"data": data}), "pipelines.data")
 
@@ -311,48 +340,14 @@ def _bytes(folder: Path) -> float:
     return sum({each.st_ino: each.st_size for each in found if stat.S_ISREG(each.st_mode)}.values()) / 1e6
 
 
-def _write_midi(path: Path, minutes: float) -> None:
-    """Drums and a bass that repeat a bar of 2 s."""
-    song = pretty_midi.PrettyMIDI()
-    for is_drum, pitches in ((True, (36, 42, 38, 42)), (False, (40, 40, 47, 43))):
-        instrument = pretty_midi.Instrument(0 if is_drum else 33, is_drum=is_drum)
-        instrument.notes = [
-            pretty_midi.Note(100, pitches[i % 4], i / 2, i / 2 + 0.4) for i in range(round(minutes * 120))
-        ]
-        song.instruments.append(instrument)
-    song.write(str(path))
-
-
-def _link_split(songs: list[Track], root: Path) -> None:
-    """Hard-link a training, a validation and several test songs."""
-    splits = ["train", "validation", *["test"] * TEST_SONGS]
-    for song, split in zip(sorted(songs, key=_length, reverse=True), splits, strict=False):
-        shutil.copytree(song.folder, root / split / song.folder.name, copy_function=os.link)
-
-
-def _length(song: Track) -> float:
-    return soundfile.info(next((song.folder / "stems").iterdir())).duration
-
-
-def _write_hour(songs: list[Track], path: Path) -> None:
-    """Songs' mixtures, one after the other, at 44.1 kHz, the right channel quieter."""
-    written, rate = 0, 44100
-    with soundfile.SoundFile(path, "w", rate, 2, "PCM_16") as file:
-        for song in itertools.cycle(songs):
-            mix = sum(soundfile.read(stem)[0] for stem in sorted((song.folder / "stems").iterdir()))
-            mix = np.asarray(mix) / max(1.0, float(np.abs(mix).max()))
-            file.write(np.stack([mix, 0.8 * mix], axis=1))
-            written += len(mix)
-            if written >= 3600 * rate:
-                return
-
-
 def rows(bench: Bench) -> dict[str, Callable[[Build], Used]]:
     """Each row of the table: what a build runs in one turn."""
     return {
         "preprocessing, mel": bench.preprocessing("mel"),
         "preprocessing, EnCodec": bench.preprocessing("encodec_24khz"),
         **{name: bench.method(name) for name in METHODS},
+        "training step, default": bench.training_step("params.yaml", {}, 64),
+        "training step, the paper's networks": bench.training_step("params/paper.yaml", FEW_CROPS, 128),
         "stage score": bench.stage_score,
         "eval score": bench.eval_score,
         "ucr separate, an hour": bench.hour,

@@ -11,7 +11,7 @@ from benchmarks.build import Build, less, summary
 from tests.helpers import ROOT
 from ucr.methods.registry import make_method
 
-MIDI = "rendering MIDI, 25 minutes"
+MIDI, STEP = "rendering MIDI, 25 minutes", "training step, default"
 
 
 def used(wall, cpu, memory):
@@ -123,13 +123,15 @@ def test_this_checkout_beside_itself(tmp_path, monkeypatch, make_track):
     monkeypatch.setattr(build, "HOURS", {"mel": 0.03})
     monkeypatch.setattr(build, "MIDI", dict.fromkeys(build.MIDI, 0.5))
     monkeypatch.setattr(build, "METHODS", {name: build.METHODS[name] for name in ("hpss", "repet_sim")})
+    monkeypatch.setattr(build, "STEPS", {"params.yaml": 2})
     command = ["build", str(ROOT), str(ROOT), "--songs", str(tmp_path / "songs"), "--turns", "1"]
-    monkeypatch.setattr(
-        "sys.argv", [*command, "--rows", "preprocessing, mel", "repet_sim", "stage score", MIDI]
-    )
+    rows = ["preprocessing, mel", "repet_sim", STEP, "stage score", MIDI]
+    monkeypatch.setattr("sys.argv", [*command, "--rows", *rows])
     build.main()
     table = pd.read_csv(tmp_path / "build.csv").set_index("row")
-    assert list(table.index) == ["preprocessing, mel", "repet_sim", "stage score", MIDI]
+    assert list(table.index) == rows
     assert table.loc["preprocessing, mel", "disk_ratio"] == 1.0
     assert 0.3 < table.loc["stage score", "cpu_ratio"] < 3
+    assert 0.001 < table.loc[STEP, "before_wall"] < 60
+    assert 0.2 < table.loc[STEP, "wall_ratio"] < 5
     assert np.isfinite(table.loc["repet_sim", "after_memory"])
