@@ -11,6 +11,7 @@ import torch
 from tqdm import tqdm
 
 from eval.copies import bound, outline, similarity
+from eval.distances import multiscale_stft_distance
 from eval.embeddings import Projection, log_mel, statistics
 from eval.following import Part, agreement, describe
 from eval.generation import EMBEDDING_COLUMNS, REFERENCE, ROW_COLUMNS
@@ -37,6 +38,7 @@ CODEC = "codec"
 MANIFEST_COLUMNS = ["kind", "segment", "generated", "strength", "file", "parts"]
 PARTS = "parts"  # the space of how one part of a song goes with another
 COPIES = "copies"  # the space of how much a clip repeats of a training segment
+SONG = "song"  # the space of how a clip differs from the song that it was made of
 
 
 def read_manifest() -> pd.DataFrame:
@@ -196,6 +198,36 @@ def find_copies(clips: pd.DataFrame, outlines: np.ndarray) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)[ROW_COLUMNS]
 
 
+def compare_with_songs(manifest: pd.DataFrame, test: SegmentStore, params: Params) -> pd.DataFrame:
+    """Multi-scale STFT distances between test songs and what was made of them: rebuilt, varied, through the codec."""
+    made = manifest[manifest["kind"].isin(["reconstruction", "variation"])]
+    lines = [(line["set"], line["clip"], line["segment"], line["file"]) for line in made.to_dict("records")]
+    lines += [(CODEC, name, name, "") for name in made["segment"].unique()]
+    numbers = {name: i for i, name in enumerate(test.names)}
+    calls = [
+        (distance_to_song, test, numbers[_first_song(name, test)], GENERATED / file if file else None, params)
+        for _, _, name, file in lines
+    ]
+    rows = pd.DataFrame(
+        [(set_name, clip, test.track(name)) for set_name, clip, name, _ in lines],
+        columns=["set", "clip", "track"],
+    )
+    values = list(_work(calls, "comparing with songs"))
+    return rows.assign(space=SONG, metric="mstft", value=values)[ROW_COLUMNS]
+
+
+def distance_to_song(store: SegmentStore, index: int, path: Path | None, params: Params) -> float:
+    """Of a clip, or without one of the song through the codec."""
+    song = SegmentStore(store.folder, store.split)[index].mixture[None]
+    if path:
+        clip = read_clip(path, store.sample_rate, song.shape[1])
+    else:
+        codec = make_codec(params.codec, store.sample_rate)
+        with torch.no_grad():
+            clip = codec.decode(codec.encode(torch.from_numpy(song)), song.shape[1]).numpy()
+    return float(multiscale_stft_distance(song, clip)[0])
+
+
 def follow(manifest: pd.DataFrame, test: SegmentStore) -> pd.DataFrame:
     """How well parts go together: of true songs, of partly generated ones, and of random pairs of either."""
     shape = test.sample_rate, test[0].mixture.size
@@ -254,7 +286,12 @@ def main() -> None:
     train = SegmentStore(SEGMENTS, "train")
     clips, found = embed_all(params, manifest, test, train)
     embeddings = project(clips, found, params.generation.spaces)
-    rows = pd.concat([find_copies(clips, found[COPIES]), follow(manifest, test)], ignore_index=True)
+    tables = [
+        find_copies(clips, found[COPIES]),
+        follow(manifest, test),
+        compare_with_songs(manifest, test, params),
+    ]
+    rows = pd.concat(tables, ignore_index=True)
     rows = rows.round({"value": 6})
     values = params.model_dump()
     provenance = {

@@ -131,6 +131,11 @@ def test_every_set_is_scored(made):
     follow = rows[rows["space"] == "parts"]
     who = {"test split", "partial component_0", "partial component_1"}
     assert set(follow["set"]) == who | {f"{name}, random pairs" for name in who}
+    songs = rows[rows["space"] == "song"].set_index("set")["value"]
+    assert songs.groupby(level=0).size().to_dict() == dict.fromkeys(
+        ["codec", "reconstruction", "variation 0.5", "variation 1.0"], 6
+    )
+    assert songs["codec"].mean() < songs["variation 1.0"].mean()
     assert rows["value"].notna().all()
     provenance = json.loads((made / "generation_scores/provenance.json").read_text())
     assert provenance["data"] == {"test": "noise and a tone"}

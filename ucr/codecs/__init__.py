@@ -45,6 +45,21 @@ class Codec(Protocol):
     def decode(self, latents: Tensor, n_samples: int) -> Tensor:
         """Turn float32[batch, channels, frames] back into float32[batch, n_samples]."""
 
+    def decode_variation(self, latents: Tensor, song: Tensor, strength: float) -> Tensor:
+        """Turn the latents of a variation of a song into sound, with the song at hand.
+
+        Parameters
+        ----------
+        latents : float32[batch, channels, frames]
+        song : float32[batch, n_samples]
+        strength
+            From 0, the song itself, to 1, nothing of it.
+
+        Returns
+        -------
+        float32[batch, n_samples]
+        """
+
     def decode_components(self, latents: Tensor, mixture: Tensor) -> Tensor:
         """Turn components' latents into sound, with the mixture that they were taken from at hand.
 

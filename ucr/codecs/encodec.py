@@ -88,6 +88,10 @@ class EncodecCodec:
         sounds = [sound[..., : total - stride * i] for i, sound in enumerate(sounds)]
         return _linear_overlap_add(sounds, stride).mean(dim=1)[:, :n_samples]
 
+    def decode_variation(self, latents: Tensor, song: Tensor, strength: float) -> Tensor:
+        """`decode`: of `song`, float32[batch, n_samples], only the length is used."""
+        return self.decode(latents, song.shape[-1])
+
     def decode_components(self, latents: Tensor, mixture: Tensor) -> Tensor:
         """Decode each of float32[batch, n_components, channels, frames] by itself.
 

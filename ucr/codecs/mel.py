@@ -47,6 +47,8 @@ FRAME_RATE = 75  # EnCodec's at 24 kHz, so that models and crops carry over
 WINDOW_SECONDS = 0.085  # 2048 samples at 24 kHz
 LEVEL = 500.0  # band magnitudes of music, whose RMS is about 0.1, are near 1 / LEVEL
 MASK_EXPONENT = 4.0
+ITERATIONS = 16  # of Griffin-Lim
+SILENT = 1e-9  # magnitude
 
 
 class MelCodec:
@@ -118,28 +120,70 @@ class MelCodec:
         spectrum = self._stft(audio)[..., : self.n_frames(audio.shape[-1])]
         return (LEVEL * (self.analysis @ magnitudes(spectrum))) ** self.power
 
-    def decode(self, latents: Tensor, n_samples: int, iterations: int = 16) -> Tensor:
+    def decode(self, latents: Tensor, n_samples: int) -> Tensor:
         """Turn float32[batch, bands, frames] into float32[batch, n_samples], phases by Griffin-Lim.
 
         The fast variant (Perraudin, Balazs and Søndergaard 2013), from random phases that are the same
         in every call. The latents of what it gives differ from those asked for by 18, 14, 12 and 11 % (norm, two
         songs) after 4, 8, 16 and 32 iterations.
         """
-        magnitudes = self._spread(latents.clamp(min=0) ** (1 / self.power) / LEVEL, n_samples)
-        generator = torch.Generator().manual_seed(0)
-        angles = 2 * math.pi * torch.rand(1, *magnitudes.shape[-2:], generator=generator).to(latents.device)
-        clips = magnitudes.split(1)  # one at a time stays in a processor's cache
-        return torch.cat([self._griffin_lim(clip, angles, n_samples, iterations) for clip in clips])
+        wanted = self._magnitudes(latents, n_samples)
+        return self._griffin_lim(wanted, self._random_phases(wanted).expand_as(wanted), n_samples, ITERATIONS)
 
-    def _griffin_lim(self, magnitudes: Tensor, angles: Tensor, n_samples: int, iterations: int) -> Tensor:
-        """Audio of magnitudes [1, bins, frames], beginning with phases [1, bins, frames]: float32[1, n_samples]."""
-        spectrum = torch.polar(magnitudes, angles)
-        previous = torch.zeros_like(spectrum)
-        for _ in range(iterations):
-            projected = self._stft(self._istft(spectrum, n_samples))
-            spectrum = magnitudes * projected.lerp(previous, -0.99).sgn()  # phases accelerated
-            previous = projected
-        return self._istft(spectrum, n_samples)
+    def decode_variation(self, latents: Tensor, song: Tensor, strength: float) -> Tensor:
+        """Turn the latents of a variation of a song into sound, beginning with the song's phases.
+
+        The less a bin's magnitude is like the song's and the more is varied, the more random its first phase; then
+        Griffin-Lim, `strength` times the iterations of `decode`. Eight mixtures of the validation split, in 64 bands,
+        have a multi-scale STFT distance of 0.32 from themselves rebuilt so, and of 0.79 by `decode`. The latents of the
+        sound differ from those asked for by 11, 11, 11, 12 and 13 % (norm) at strengths of 0.25, 0.5, 0.75, 0.9 and
+        0.97 (`decode`: 12, 12, 12, 12 and 13).
+
+        Parameters
+        ----------
+        latents : float32[batch, bands, frames]
+        song : float32[batch, n_samples]
+        strength
+            From 0, the song itself, to 1, nothing of it: `decode`.
+
+        Returns
+        -------
+        float32[batch, n_samples]
+        """
+        n_samples = song.shape[-1]
+        if strength == 1:
+            return self.decode(latents, n_samples)
+        wanted, spectrum = self._magnitudes(latents, n_samples), self._stft(song)
+        own = magnitudes(spectrum)
+        likeness = torch.minimum(own, wanted) / torch.maximum(own, wanted).clamp(min=SILENT)
+        share = (1 - strength * (1 - likeness)) * (own > 0)
+        phases = (share * spectrum.sgn() + (1 - share) * self._random_phases(own)).sgn()
+        return self._griffin_lim(wanted, phases, n_samples, round(strength * ITERATIONS))
+
+    def _magnitudes(self, latents: Tensor, n_samples: int) -> Tensor:
+        """The magnitudes of [batch, bands, frames] in every bin: [batch, bins, frames]."""
+        return self._spread(latents.clamp(min=0) ** (1 / self.power) / LEVEL, n_samples)
+
+    def _random_phases(self, like: Tensor) -> Tensor:
+        """Numbers of magnitude 1, the same in every call: complex64[1, bins, frames]."""
+        generator = torch.Generator().manual_seed(0)
+        angles = 2 * math.pi * torch.rand(1, *like.shape[-2:], generator=generator).to(like.device)
+        return torch.polar(torch.ones_like(angles), angles)
+
+    def _griffin_lim(self, wanted: Tensor, phases: Tensor, n_samples: int, iterations: int) -> Tensor:
+        """Audio of magnitudes and first phases, both [batch, bins, frames]: float32[batch, n_samples]."""
+        sounds = []
+        for clip, first in zip(
+            wanted.split(1), phases.split(1), strict=True
+        ):  # one at a time stays in the cache
+            spectrum = clip * first
+            previous = torch.zeros_like(spectrum)
+            for _ in range(iterations):
+                projected = self._stft(self._istft(spectrum, n_samples))
+                spectrum = clip * projected.lerp(previous, -0.99).sgn()  # phases accelerated
+                previous = projected
+            sounds.append(self._istft(spectrum, n_samples))
+        return torch.cat(sounds)
 
     def decode_components(self, latents: Tensor, mixture: Tensor) -> Tensor:
         """Filter the mixture by each component's share of every band.

@@ -91,8 +91,8 @@ class Recomposer:
     def reconstruct(self, audio: np.ndarray) -> np.ndarray:
         """Take songs apart and compose them again.
 
-        The sound is the codec's decoding of the composition alone (the phases of `mel` are Griffin-Lim's): what
-        the two models and the codec keep of a song.
+        The sound is the codec's decoding of the composition alone: what the two models and the codec keep of a song.
+        `mel` has no phases to keep, and takes the song's.
 
         Parameters
         ----------
@@ -128,7 +128,11 @@ class Recomposer:
             count, self.n_components, self.prior.latent_channels, frames, device=self.device
         )
         latents = self.prior.generate(nothing, self._every(count), steps, seed)
-        return self._compose(latents, self.prior.draw_level(count, seed), n_samples)
+
+        def sounds(latents: Tensor, level: Tensor) -> Tensor:
+            return self.codec.decode(self._composed(latents, level, n_samples), n_samples)
+
+        return _in_batches(sounds, latents, self.prior.draw_level(count, seed)).cpu().numpy()
 
     def vary(self, audio: np.ndarray, strength: float, steps: int, seed: int) -> np.ndarray:
         """Sample the prior from the songs' partly noised latents; a variation is as loud as its song.
@@ -154,9 +158,15 @@ class Recomposer:
         """
         if not 0 <= strength <= 1:
             raise ValueError(f"strength must lie between 0 and 1, not at {strength}")
-        latents, level = self._encode(self._tensor(audio))
+        songs = self._tensor(audio)
+        latents, level = self._encode(songs)
         latents = self.prior.generate(latents, self._every(len(audio)), steps, seed, strength)
-        return self._compose(latents, level, audio.shape[1])
+
+        def sounds(latents: Tensor, level: Tensor, songs: Tensor) -> Tensor:
+            composed = self._composed(latents, level, songs.shape[1])
+            return self.codec.decode_variation(composed, songs, strength)
+
+        return _in_batches(sounds, latents, level, songs).cpu().numpy()
 
     def fill(self, audio: np.ndarray, generated: np.ndarray, steps: int, seed: int) -> np.ndarray:
         """Replace components of songs by new ones that are generated given the others.
@@ -235,12 +245,10 @@ class Recomposer:
         frames = self.codec.n_frames(n_samples)
         return self.model.decode(latents, frames, self.decode_steps) * level[:, None]
 
-    def _compose(self, latents: Tensor, level: Tensor, n_samples: int) -> np.ndarray:
-        def sound(latents: Tensor, level: Tensor) -> Tensor:
-            mixtures = self.model.reconstruct(self._components(latents, level, n_samples))
-            return self.codec.decode(self.prior.calibrate(mixtures / level) * level, n_samples)
-
-        return _in_batches(sound, latents, level).cpu().numpy()
+    def _composed(self, latents: Tensor, level: Tensor, n_samples: int) -> Tensor:
+        """The codec's latents of what components make together: float32[b, channels, frames]."""
+        mixtures = self.model.reconstruct(self._components(latents, level, n_samples))
+        return self.prior.calibrate(mixtures / level) * level
 
     def _decode_alone(self, components: Tensor, n_samples: int) -> Tensor:
         """Sounds of components' own latents [k, channels, frames], on the sources' scale: float32[k, n_samples]."""

@@ -62,7 +62,9 @@ def test_48_khz_has_a_channel_for_the_level(codec_48):
 def test_24_khz_goes_round_at_any_length(codec_24, n_samples):
     latents = codec_24.encode(noise(n_samples))
     assert latents.shape == (2, 128, codec_24.n_frames(n_samples))
-    assert codec_24.decode(latents, n_samples).shape == (2, n_samples)
+    sound = codec_24.decode(latents, n_samples)
+    assert sound.shape == (2, n_samples)
+    assert torch.equal(codec_24.decode_variation(latents, noise(n_samples), 0.5), sound)
 
 
 @pytest.mark.parametrize("n_samples", [500, 47521, 48000, 50001])

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eval.distances import multiscale_stft_distance
 from ucr.codecs import make_codec
 from ucr.codecs.mel import LEVEL, filter_bank
 from ucr.foundation.errors import UserError
@@ -110,6 +111,36 @@ def test_griffin_lim_rebuilds_a_chord(codec):
     again = codec.encode(codec.decode(latents, RATE))
     error = (again - latents)[..., 5:-5].norm() / latents[..., 5:-5].norm()
     assert error < 0.2
+
+
+def band_of_noise_and_chord():
+    time = torch.arange(RATE) / RATE
+    noise = torch.randn(RATE, generator=torch.Generator().manual_seed(3)) * torch.exp(-20 * (time % 0.5))
+    return ((sine(220) + sine(554.4) + sine(1320) + noise) / 8)[None]
+
+
+def test_a_song_that_is_rebuilt_has_its_own_phases(codec):
+    song = band_of_noise_and_chord()
+    latents = codec.encode(song)
+    own, guessed = codec.decode_variation(latents, song, 0.0), codec.decode(latents, RATE)
+    assert si_sdr(own, song) > 6 > 0 > si_sdr(guessed, song)
+    distances = [multiscale_stft_distance(song.numpy(), each.numpy())[0] for each in (own, guessed)]
+    assert distances[0] < 0.7 * distances[1]
+
+
+def test_a_variation_forgets_the_songs_phases_with_its_strength(codec):
+    song = band_of_noise_and_chord()
+    latents = codec.encode(song)
+    likeness = [si_sdr(codec.decode_variation(latents, song, strength), song) for strength in (0.0, 0.5, 1.0)]
+    assert likeness[0] > likeness[1] > likeness[2]
+    assert torch.equal(codec.decode_variation(latents, song, 1.0), codec.decode(latents, RATE))
+
+
+def test_a_variation_sounds_where_its_song_is_silent(codec):
+    song = band_of_noise_and_chord()
+    for strength in (0.0, 0.5):
+        varied = codec.decode_variation(codec.encode(song), 0 * song, strength)
+        assert varied.norm() > 0.3 * song.norm()
 
 
 def test_true_components_separate_a_mixture_well(codec):
