@@ -4,7 +4,8 @@
 
 In a run's folder, of every second test song. The kept component is one of the song's separation. Beside it are compared
 the song's other component as separated, the same rebuilt from its own latents, so that the prior has no part in it, and
-one that the prior generated. True sources are compared with each other too; they choose nothing.
+one that the prior generated, with and without guidance by the kept one. True sources are compared with each other too;
+they choose nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Pairs = dict[str, tuple[np.ndarray, np.ndarray]]
 class Keeping:
     """In place of a prior: what is to be generated stays as it is."""
 
-    def generate(self, latents: Tensor, *_: object) -> Tensor:
+    def generate(self, latents: Tensor, *_: object, **__: object) -> Tensor:
         return latents
 
 
@@ -57,10 +58,13 @@ def pairs(recomposer: Recomposer, songs: np.ndarray, sources: np.ndarray, steps:
     }
     rebuilding = copy(recomposer)
     rebuilding.prior = cast(PriorModel, Keeping())
+    unguided = copy(recomposer)
+    unguided.guidance = 0.0
+    makers = {"rebuilt": rebuilding, "generated, no guidance": unguided, "generated": recomposer}
     for i in (0, 1):
         marked = nothing.copy()
         marked[:, i] = True
-        for what, maker in (("rebuilt", rebuilding), ("generated", recomposer)):
+        for what, maker in makers.items():
             made = maker.fill_parts(songs, marked, steps, seed)[:, i]
             found[f"component_{i} {what}"] = (made, separated[:, 1 - i])
     return found
@@ -80,7 +84,10 @@ def main() -> None:
     each = parser.parse_args().each
     params = load_params()
     recomposer = Recomposer.load(
-        Path("models/decomposition"), Path("models/prior"), decode_steps=params.generation.steps
+        Path("models/decomposition"),
+        Path("models/prior"),
+        decode_steps=params.generation.steps,
+        guidance=params.generation.guidance,
     )
     if recomposer.n_components != 2:
         raise UserError(f"params.yaml: {params.task} has more than two sources: name two")

@@ -78,7 +78,9 @@ def jobs(
 @command
 def main() -> None:
     params = load_params()
-    recomposer = Recomposer.load(DECOMPOSITION, PRIOR, decode_steps=params.generation.steps)
+    recomposer = Recomposer.load(
+        DECOMPOSITION, PRIOR, decode_steps=params.generation.steps, guidance=params.generation.guidance
+    )
     segments = next(iter(held_out_stores().values()))  # of the first set
     chosen = np.linspace(0, len(segments) - 1, min(params.generation.songs, len(segments))).round()
     songs = [segments[int(i)] for i in chosen]

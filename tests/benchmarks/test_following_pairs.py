@@ -16,6 +16,7 @@ def test_a_component_is_compared_rebuilt_and_generated_with_the_kept_one():
         np.testing.assert_array_equal(rebuilt[1], separated[1 - i])
         np.testing.assert_array_equal(generated[1], separated[1 - i])
         assert not np.allclose(rebuilt[0], generated[0], atol=1e-4)
+        assert not np.allclose(found[f"component_{i} generated, no guidance"][0], generated[0], atol=1e-4)
         np.testing.assert_array_equal(rebuilt[0], again[f"component_{i} rebuilt"][0])
         assert not np.allclose(generated[0], again[f"component_{i} generated"][0], atol=1e-4)
 

@@ -215,8 +215,8 @@ LearnedSpace = Literal["vggish", "clap"]
 
 class GenerationParams(Section):
     """What `generate` makes: `count` new clips, and of `songs` test segments the rebuilt, varied and partly replaced
-    ones; sampling steps of the prior and of the decomposition model; `strengths` of variations, from 0 (the song
-    rebuilt) to 1 (from noise alone).
+    ones; sampling steps of the prior and of the decomposition model; `guidance` of generated components by kept ones
+    (0: the paper's); `strengths` of variations, from 0 (the song rebuilt) to 1 (from noise alone).
 
     `spaces` are the embeddings in which `score_generation` compares it with real songs; those of learned networks need
     the user's `weights`: a file for vggish, a folder for clap.
@@ -226,6 +226,7 @@ class GenerationParams(Section):
     songs: int = Field(gt=0)
     prior_steps: int = Field(gt=0)
     steps: int = Field(gt=0)
+    guidance: float = Field(ge=0)
     strengths: list[Annotated[float, Field(ge=0, le=1)]]
     spaces: list[Literal["latents", "log_mel"] | LearnedSpace] = Field(min_length=1)
     weights: dict[LearnedSpace, str | None]

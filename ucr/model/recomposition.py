@@ -15,6 +15,7 @@ from ucr.model.decomposition import DecompositionModel, load_decomposition
 from ucr.model.prior import PriorModel, load_prior
 
 BATCH = 16  # clips at once: bounds the memory
+GUIDANCE = 2.0
 
 
 class Recomposer:
@@ -29,6 +30,8 @@ class Recomposer:
     device
     decode_steps
         Sampling steps of the decomposition model (the paper: 50).
+    guidance
+        Of generated components by kept ones (`PriorModel.generate`; the paper: 0).
 
     Attributes
     ----------
@@ -46,9 +49,10 @@ class Recomposer:
         names: list[str],
         device: torch.device,
         decode_steps: int = 1,
+        guidance: float = GUIDANCE,
     ) -> None:
         self.model, self.prior, self.codec, self.device = model, prior, codec, device
-        self.names, self.decode_steps = names, decode_steps
+        self.names, self.decode_steps, self.guidance = names, decode_steps, guidance
         self.sample_rate = codec.sample_rate
         self.n_components = model.n_components
 
@@ -59,6 +63,7 @@ class Recomposer:
         prior: Path,
         device: str | None = None,
         decode_steps: int = 1,
+        guidance: float = GUIDANCE,
     ) -> Recomposer:
         """Read both models.
 
@@ -70,6 +75,8 @@ class Recomposer:
             None: the first GPU, or the CPU.
         decode_steps
             Sampling steps of the decomposition model.
+        guidance
+            Of generated components by kept ones.
 
         Raises
         ------
@@ -86,6 +93,7 @@ class Recomposer:
             component_names(card, model.n_components),
             where,
             decode_steps,
+            guidance,
         )
 
     def reconstruct(self, audio: np.ndarray) -> np.ndarray:
@@ -195,7 +203,7 @@ class Recomposer:
         """
         songs, marked = self._tensor(audio), torch.as_tensor(generated, dtype=torch.bool, device=self.device)
         latents, level = self._encode(songs)
-        made = self.prior.generate(latents, marked, steps, seed)
+        made = self.prior.generate(latents, marked, steps, seed, guidance=self.guidance)
         parts = self._stems(songs, latents, level)
         if marked.any():
             n_samples = songs.shape[1]

@@ -89,6 +89,37 @@ def test_kept_components_stay_bit_for_bit_at_any_strength():
     assert not torch.isclose(out[generated], latents[generated]).all(dim=-1).any()
 
 
+def test_guidance_adds_what_the_kept_components_change(monkeypatch):
+    """A network whose clean signal is 1 where components are kept and 0 where none is: 1 + guidance comes out."""
+    prior = small_prior(2)
+    seen = []
+
+    def predict(self, noisy, alpha, generated):
+        seen.append((noisy, alpha, generated))
+        return (~generated).any(dim=1).float()[:, None, None, None].expand_as(noisy)
+
+    monkeypatch.setattr(PriorModel, "_predict", predict)
+    latents = torch.randn(4, 2, 1, 20)
+    generated = torch.tensor([[True, False]]).expand(4, 2)
+    for guidance in (0.0, 1.5):
+        made = prior.generate(latents, generated, steps=4, guidance=guidance)
+        normalised = (made - prior.mean) / prior.std
+        torch.testing.assert_close(normalised[:, 0], torch.full((4, 1, 20), 1 + guidance), atol=1e-4, rtol=0)
+        assert torch.equal(made[:, 1], latents[:, 1])
+    clean = (latents - prior.mean) / prior.std
+    (_, asked), (blurred, free) = [(noisy[:, 1], marked.all()) for noisy, _, marked in seen[-2:]]
+    assert (asked, free) == (False, True)
+    assert not torch.isclose(blurred, clean[:, 1]).any()
+
+
+def test_guidance_by_nothing_changes_nothing():
+    prior = small_prior(3)
+    latents, every = torch.randn(4, 3, 1, 20), torch.ones(4, 3, dtype=torch.bool)
+    assert torch.equal(
+        prior.generate(latents, every, steps=3, guidance=3.0), prior.generate(latents, every, steps=3)
+    )
+
+
 def test_more_samples_than_one_batch_are_those_of_one_batch(monkeypatch):
     prior = small_prior(2)
     latents, generated = torch.randn(5, 2, 1, 20), masks(2)[[0, 1, 2, 0, 2]]
