@@ -4,8 +4,9 @@
 
 Needs `segments/` and `latents/`; run it on an otherwise idle machine. Every row is a training of its own by
 `ucr.training.trainer.train`, with the parameters of `params.yaml`, started anew: so many steps to warm up, and to
-compile, then as many that count. On N processes each takes its share of the same batch. `peak_memory_mb` is that of the
-tensors on a GPU, or the first process's own on the CPU.
+compile, then as many that count. On N processes each takes its share of the same batch. A training that is in bfloat16
+on this processor has a row in float32 too, as on others. `peak_memory_mb` is that of the tensors on a GPU, or the first
+process's own on the CPU.
 """
 
 from __future__ import annotations
@@ -59,9 +60,10 @@ def make_job(name: str) -> Job:
     return decomposition.make_job(model, setting, training, validation, groups, params.seed)
 
 
-def measure(name: str, steps: int, compiled: bool, out: Path) -> None:
+def measure(name: str, steps: int, compiled: bool, full_precision: bool, out: Path) -> None:
     """Train, and write how long the second half of the steps took."""
     job, device = make_job(name), default_device()
+    job = replace(job, cpu_bfloat16=job.cpu_bfloat16 and not full_precision)
     optim = job.optim.model_copy(update={"validate_every": steps})
     loss = torch.compile(job.loss) if compiled else job.loss
     job = replace(
@@ -91,7 +93,7 @@ def measure(name: str, steps: int, compiled: bool, out: Path) -> None:
         write_json(out, figures)
 
 
-def row(name: str, steps: int, processes: int, compiled: bool) -> dict:
+def row(name: str, steps: int, processes: int, compiled: bool = False, full_precision: bool = False) -> dict:
     """One line of the table, from processes of its own; a failure's last words are in `note`."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "figures.json"
@@ -107,6 +109,7 @@ def row(name: str, steps: int, processes: int, compiled: bool) -> dict:
                     *arguments,
                 ),
                 *(["--compiled"] if compiled else []),
+                *(["--full-precision"] if full_precision else []),
             ],
             stderr=subprocess.PIPE,
             text=True,
@@ -132,9 +135,11 @@ def main() -> None:
     parser.add_argument("--processes", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--compiled", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--full-precision", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        measure(arguments.trainings[0], arguments.steps, arguments.compiled, arguments.measure)
+        name, full = arguments.trainings[0], arguments.full_precision
+        measure(name, arguments.steps, arguments.compiled, full, arguments.measure)
         return
     rows = [
         row(name, arguments.steps, processes, compiled)
@@ -142,6 +147,12 @@ def main() -> None:
         for processes in arguments.processes
         for compiled in (False, True)
     ]
+    lower = {
+        each["training"]
+        for each in rows
+        if each.get("precision") == "bfloat16" and each["device"] == platform.machine()
+    }
+    rows += [row(name, arguments.steps, 1, full_precision=True) for name in sorted(lower)]
     write_csv(TABLE, pd.DataFrame(rows))
     print(pd.DataFrame(rows).to_string(index=False))
 
