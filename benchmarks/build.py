@@ -8,7 +8,8 @@ that runs this. Each command is a process of its own, started as a user starts i
 songs are taken off, and of a training step everything around it. `make repro` and `make test` run in empty clones, the
 first without methods that only one of the two has and with all sizes, steps and songs of the first checkout. The table
 has the medians and ranges of wall time, of CPU time and of the largest memory of the process and its children (their
-own pages). Refused where the machine is not quiet, since neighbours change ratios.
+own pages); of what takes minutes there is one turn. Refused where the machine is not quiet, since neighbours change
+ratios.
 
 Columns: `row`; for each of `before` and `after` the medians `wall` and `cpu` (seconds), `memory` (MB), `disk` (MB, of
 what the command wrote) and `rtf` (a method's seconds per second of audio, of one segment or of eight at once,
@@ -60,6 +61,7 @@ METHODS: dict[str, dict] = {
 FEW_CROPS = {"decomposition": {"optim": {"batch": 4}}}
 STEPS = {"params.yaml": 30, "params/paper.yaml": 5}  # of a training, that count
 MIDI = {"long.mid": 25.0, "first.mid": 0.5, "second.mid": 0.5}  # minutes
+ONCE = ("make repro", "make repro, no change", "make test", "installation of ucr alone")  # minutes each
 MEASURES = ("wall", "cpu", "memory", "disk", "rtf")
 
 Used = dict[str, float]
@@ -416,7 +418,7 @@ def main() -> None:
         table = pd.DataFrame()
         for row in tqdm(chosen, "rows", unit="row"):
             found: dict[str, list[Used]] = {build.name: [] for build in builds}
-            for _ in range(arguments.turns):
+            for _ in range(1 if row in ONCE else arguments.turns):
                 for build in builds:
                     found[build.name].append(every[row](build))
                 if row == "eval score":
