@@ -221,7 +221,7 @@ CAPTIONS = {
     "data": "What the data stage kept and skipped, by split and reason",
     "generation": "Scores of generated audio. Distances are from clips of training songs (real: one half of these "
     "songs against the other). Copies are looked for among training segments: codec is nothing but copies, the test "
-    "split has none",
+    "split has none. mstft is between a song and what was made of it; codec has guessed phases",
     "steps": "Score against sampling steps",
     "ablation": "Ablations, one row per training; scores on the validation split, mean over segments",
 }

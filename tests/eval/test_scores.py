@@ -297,7 +297,8 @@ def test_scores_do_not_depend_on_where_stretches_begin(monkeypatch):
         found = score(sources[:, :700], estimates[:, :700]) if length == 1 else score(sources, estimates)
         for one, other in zip(found, short if length == 1 else expected, strict=True):
             assert one[:3] + one[4:] == other[:3] + other[4:]
-            assert one.value == pytest.approx(other.value, abs=1e-7)
+            limit = 90.0  # the SAR of 700 samples is infinite but for rounding: the filters have more taps
+            assert min(one.value, limit) == pytest.approx(min(other.value, limit), abs=1e-7)
         monkeypatch.undo()
 
 
