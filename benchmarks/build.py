@@ -215,18 +215,18 @@ class Bench:
         """A step of the decomposition model of a file of differences, the mean of several after as many others."""
 
         def row(build: Build) -> Used:
-            own, first = (read_yaml(root / "params.yaml") for root in (build.root, self.first.root))
-            wanted = merge(merge(first, read_yaml(self.first.root / file)), changes)["decomposition"]
-            project = build.project(
-                self.fresh(),
-                {
+            project = self.folder / f"training-{build.name}-{bands}"
+            if not project.exists():
+                own, first = (read_yaml(root / "params.yaml") for root in (build.root, self.first.root))
+                wanted = merge(merge(first, read_yaml(self.first.root / file)), changes)["decomposition"]
+                settings = {
                     "data": _data(build, self._test_songs()),
                     "codec": own["codec"] | {"bands": bands},
                     "decomposition": _either(own["decomposition"], wanted),
-                },
-            )
-            for stage in ("data", "segments", "latents"):
-                build.run(project, f"pipelines.{stage}")
+                }
+                build.project(project, settings)
+                for stage in ("data", "segments", "latents"):
+                    build.run(project, f"pipelines.{stage}")
             figures = project / "figures.json"
             arguments = ("--trainings", "decomposition", "--steps", str(STEPS[file]), "--measure", figures)
             found = build.run(project, "benchmarks.training", *arguments)

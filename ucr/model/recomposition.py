@@ -15,7 +15,7 @@ from ucr.model.decomposition import DecompositionModel, load_decomposition
 from ucr.model.prior import PriorModel, load_prior
 
 BATCH = 16  # clips at once: bounds the memory
-GUIDANCE = 2.0
+GUIDANCE = 2.0  # of shipped models, by how generated components follow kept ones (docs/study.md)
 
 
 class Recomposer:
