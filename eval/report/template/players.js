@@ -133,6 +133,7 @@
     // Let go of decoded sound when another group is shown.
     leave() {
       this.pause();
+      if (current === this) current = null; // what is still being decoded won't play
       this.buffers.clear();
     }
   }
