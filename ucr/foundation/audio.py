@@ -91,12 +91,21 @@ def open_audio(path: str | Path, stream: int = 0, counted: bool = True) -> Opene
     UserError
         If the file is missing, empty or not audio.
     """
-    import av
-
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path} does not exist or is no file: fix the path")
     check_name(path)
+    try:
+        return _opened(path, stream, counted)
+    except (OSError, soundfile.LibsndfileError):
+        if path.is_file():
+            raise
+        raise UserError(f"{path} vanished while it was read: mount or restore it and run again") from None
+
+
+def _opened(path: Path, stream: int, counted: bool) -> Opened:
+    import av
+
     trouble: Exception | None = None
     file: Forward | None = None
     try:

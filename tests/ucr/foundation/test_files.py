@@ -11,8 +11,10 @@ from contextlib import contextmanager
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 
+from ucr.foundation import audio
 from ucr.foundation.checkpoints import save_tensors
 from ucr.foundation.errors import UserError
 from ucr.foundation.files import read_audio, read_table, write_audio, write_csv, write_json
@@ -83,6 +85,21 @@ def test_audio_comes_back_as_it_was_even_over_full_scale(tmp_path):
     audio, rate = read_audio(tmp_path / "a.wav")
     assert rate == 24000
     np.testing.assert_array_equal(audio, 3 * NOISE[None])
+
+
+@pytest.mark.parametrize("ending", ["flac", "wav", "aiff", "ogg", "mp3"])
+def test_a_file_that_vanishes_when_it_was_opened_is_one_sentence(tmp_path, monkeypatch, ending):
+    path = tmp_path / f"song.{ending}"
+    soundfile.write(path, np.full(9000, 0.1), 24000)
+
+    class Vanishing(audio.Forward):
+        def __init__(self, name):
+            super().__init__(name)
+            path.unlink()
+
+    monkeypatch.setattr(audio, "Forward", Vanishing)
+    with pytest.raises(UserError, match=rf"song\.{ending} (vanished while it was read|can't be read)"):
+        audio.open_audio(path)
 
 
 @pytest.mark.parametrize("name", ["song.mp3", "song.wav"])
