@@ -23,21 +23,22 @@ def test_every_training_of_the_run_is_one_method_and_has_a_stage(params):
     assert seeds.stage_of("conv_tasnet", params) == ("train_supervised", "conv_tasnet")
 
 
-def test_a_part_of_a_training_has_that_part_of_its_steps(params):
+@pytest.mark.parametrize("share", [0.5, 4])
+def test_a_part_or_a_multiple_of_a_training_has_that_many_of_its_steps(share, params):
     values = read_yaml(PARAMS)
     for weights in seeds.trained_methods(params).values():
-        changes = seeds.shortened(weights, 0.5, params)
-        less = check_params(merge(values, changes))
+        changes = seeds.scaled(weights, share, params)
+        other = check_params(merge(values, changes))
         (section,) = changes
         if section in ("supervised", "unsupervised"):
-            setting, whole = getattr(less, section)[weights], getattr(params, section)[weights]
-            assert setting.optim.steps == whole.optim.steps // 2
+            setting, whole = getattr(other, section)[weights], getattr(params, section)[weights]
+            assert setting.optim.steps == whole.optim.steps * share
             assert setting.model_copy(update={"optim": whole.optim}) == whole
         elif section == "variants":
             whole = {"optim": {"steps": params.decomposition.optim.steps}} | params.variants[weights]
-            assert less.variants[weights]["optim"]["steps"] == whole["optim"]["steps"] // 2
+            assert other.variants[weights]["optim"]["steps"] == whole["optim"]["steps"] * share
         else:
-            assert less.decomposition.optim.steps == params.decomposition.optim.steps // 2
+            assert other.decomposition.optim.steps == params.decomposition.optim.steps * share
 
 
 def test_the_runs_own_seed_is_not_trained_again_and_what_the_table_has_is_not_measured_again(
@@ -111,3 +112,12 @@ def test_the_time_of_a_part_is_a_part_of_the_runs_own_and_all_of_its_preparation
     card = {"last": {"step": 800, "seconds": 200.0}, "preparation_seconds": 50.0}
     monkeypatch.setattr(seeds, "read_json", lambda path: card)
     assert seeds.seconds_of("decomposition", pd.Series([800, 200])).tolist() == [250.0, 100.0]
+
+
+@pytest.mark.parametrize("share", ["0", "1", "-2"])
+def test_a_share_of_nothing_or_of_all_is_one_sentence(share, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["seeds", "--shares", share])
+    with pytest.raises(SystemExit) as ended:
+        seeds.main()
+    assert ended.value.code == 1
+    assert f"--shares: {share} is no part and no multiple" in capsys.readouterr().err
