@@ -6,8 +6,8 @@ Every method that `params.yaml` trains is trained anew with other seeds of its i
 remixes, on the segments and latents of the run in this folder; seed 0 is the run's own. With `--shares` it is also
 trained for a part or a multiple of its steps, its schedule as much shorter or longer. A row is one training and the
 mean SI-SDR over the test split, in dB. Blind methods with a random start are measured with each seed, without training.
-What the table has is not measured again. At the end: docs/training.svg, score against time of training. That is the
-run's own times the share of its steps, so that all is by one clock.
+What the table has is not measured again. At the end: docs/training.svg, score against time of training. A step
+takes as long as in the run's own training, so that all is by one clock.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def train(weights: str, seed: int, share: float, params: Params) -> Path:
     folder = weights_folder(weights, seed, share, params)
     if folder.parent != MODELS and not folder.is_dir():
         project = folder.parents[1]
-        write_params(project, {"seed": seed} | (scaled(weights, share, params) if share != 1 else {}))
+        write_params(project, {"seed": seed} | scaled(weights, share, params))
         for name in SHARED:
             (project / name).unlink(missing_ok=True)
             (project / name).symlink_to(Path(name).resolve())
@@ -183,10 +183,8 @@ def main() -> None:
     known = trained | seeded_methods(params)
     if unknown := [name for name in arguments.methods if name not in known]:
         raise UserError(f"params.yaml has no seed for a method {unknown[0]!r}: choose of {', '.join(known)}")
-    if bad := [share for share in arguments.shares if share <= 0 or share == 1]:
-        raise UserError(
-            f"--shares: {bad[0]:g} is no part and no multiple of the steps: name some, as 0.25 or 4"
-        )
+    if bad := [share for share in arguments.shares if share <= 0]:
+        raise UserError(f"--shares: {bad[0]:g} leaves no steps: name parts or multiples, as 0.25 or 4")
     trainings = [(seed, 1.0) for seed in arguments.seeds] + [
         (params.seed, share) for share in arguments.shares
     ]

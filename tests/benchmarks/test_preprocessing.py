@@ -52,7 +52,6 @@ def test_stages_are_measured(tmp_path, monkeypatch, songs):
     table = preprocessing.measure(songs, [0.396], {"name": "mel"}, tmp_path).set_index("stage")
     assert table["segments"].eq(2 * 96).all()
     assert table["peak_private_mb"].between(20, 5000).all()
-    assert table["seconds"].gt(0).all()  # how fast that is, load may hide: the test above
     assert table.loc["both", "seconds"] == pytest.approx(table["seconds"].iloc[:2].sum(), abs=0.2)
     megabytes = 2 * 96 * 7 * 24000 * 2 * 2 / 1e6
     assert table.loc["segments", "disk_mb_per_hour"] * 96 * 15 / 3600 == pytest.approx(megabytes, rel=0.1)

@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 
 from ucr.foundation.chunks import STREAMED, seconds_after
-from ucr.foundation.errors import UserError, check_name
+from ucr.foundation.errors import UserError, check_name, vanished
 
 if TYPE_CHECKING:  # the library is loaded when a file needs it
     import av
@@ -100,7 +100,7 @@ def open_audio(path: str | Path, stream: int = 0, counted: bool = True) -> Opene
     except (OSError, soundfile.LibsndfileError):
         if path.is_file():
             raise
-        raise UserError(f"{path} vanished while it was read: mount or restore it and run again") from None
+        raise vanished(path) from None
 
 
 def _opened(path: Path, stream: int, counted: bool) -> Opened:
@@ -143,7 +143,9 @@ def _opened(path: Path, stream: int, counted: bool) -> Opened:
 
 
 def damaged(path: Path, error: Exception) -> UserError:
-    """What to say of a file that turns out to be none."""
+    """What to say of a file that turns out to be none, or is gone."""
+    if not path.is_file():
+        return vanished(path)
     reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or error
     return UserError(f"{path} can't be read as audio ({reason}): it is damaged or not an audio file")
 

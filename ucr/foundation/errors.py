@@ -18,6 +18,11 @@ class UserError(Exception):
     """A mistake that the user can fix; the message names the file, track or key and the remedy."""
 
 
+def vanished(path: Path) -> UserError:
+    """What to say of a file or folder that was there a moment ago."""
+    return UserError(f"{path} vanished while it was read: mount or restore it and run again")
+
+
 def check_name(path: Path) -> None:
     """Raise `UserError` if a path is not UTF-8, in which lists of files and libraries have it."""
     if os.fsencode(path) != str(path).encode(errors="replace"):

@@ -17,7 +17,7 @@ import yaml
 
 from ucr.data.slakh.song import SPLITS
 from ucr.data.tracks import OTHER, Note, Skip, Track, check_alike, read_mono
-from ucr.foundation.errors import UserError
+from ucr.foundation.errors import UserError, vanished
 from ucr.foundation.hashes import file_hash
 
 TRACK = re.compile(r"Track\d+")
@@ -92,7 +92,7 @@ def stem_paths(folder: Path, source: str, sources: list[str] | None = None) -> l
         )
         if path is None and stem["audio_rendered"]:
             if not (folder / "metadata.yaml").is_file():  # which was just read
-                raise UserError(f"{folder} vanished while it was read: mount or restore it and run again")
+                raise vanished(folder)
             raise Skip("stem file missing", f"stems/{name} ({source})")
         if path is not None:
             paths.append(path)
