@@ -74,7 +74,7 @@ def test_nothing_runs_again_and_that_takes_little_more_than_reading_the_graph(pr
     run(project, "dvc", "repro")
     done, taken = cpu_seconds(project, "dvc", "repro")
     assert ran(done) == {"inputs"}
-    assert taken < 6 * cpu_seconds(project, "dvc", "stage", "list")[1]
+    assert taken < 5 * cpu_seconds(project, "dvc", "stage", "list")[1]
 
 
 def test_a_lock_file_cut_short_costs_no_more_than_the_tables_and_the_report(project):
