@@ -64,7 +64,7 @@ def measure(name: str, steps: int, compiled: bool, full_precision: bool, out: Pa
     """Train, and write how long the second half of the steps took."""
     job, device = make_job(name), default_device()
     job = replace(job, cpu_bfloat16=job.cpu_bfloat16 and not full_precision)
-    optim = job.optim.model_copy(update={"validate_every": steps})
+    optim = job.optim.model_copy(update={"validate_every": steps, "patience": 0})
     loss = torch.compile(job.loss) if compiled else job.loss
     job = replace(
         job,
