@@ -6,7 +6,8 @@ Each method gets the settings of its paper, then one search: eight settings, the
 `benchmarks/tune.yaml`. Every one separates all segments of the validation split, with three seeds where a method has
 one. The highest mean SI-SDR over segments, sources and seeds is chosen, with the estimates in their best order. A
 setting that leaves an estimate silent has no score and is never chosen. A supervised network's settings are differences
-from `supervised` in `params.yaml`, and say all that varies among them; each is trained for half of its steps per seed.
+from `supervised` in `params.yaml`, and say all that varies among them, the steps of the search too: so many that all
+of a network's trainings take about as long.
 
 So blind and supervised methods are tuned on the true sources of the validation split: an advantage given to the rivals
 of unsupervised methods, whose settings true sources never choose. These have a row without a score, which says so.
@@ -46,7 +47,6 @@ GRIDS = Path("benchmarks/tune.yaml")
 TABLE = Path("benchmarks/tune.csv")
 SEGMENTS = Path("segments")
 SEEDS = (0, 1, 2)
-SEARCH_SHARE = 0.5  # of the steps of a training
 PAPER, TRUE_SOURCES, LABEL_FREE = "paper", "true sources of the validation split", "label-free criterion"
 
 
@@ -63,7 +63,6 @@ def searched(name: str, settings: dict) -> Params:
     own = {"seed": values["seed"]} | settings
     seed = own.pop("seed")
     section = merge(values["supervised"][name], own)
-    section["optim"]["steps"] = round(SEARCH_SHARE * section["optim"]["steps"])
     return check_params(values | {"seed": seed, "supervised": {name: section}}, GRIDS)
 
 
