@@ -179,7 +179,8 @@ def _filters(correlations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     joint : float64[m, n, TAPS]
     """
     n = len(correlations)
-    gram, right = correlations[:, :n], correlations[:, n:]
+    gram, right = correlations[:, :n].copy(), correlations[:, n:]
+    gram[range(n), range(n), 0] += np.finfo(float).eps  # as museval does
     blocks = [[toeplitz(gram[i, j], gram[j, i]) for j in range(n)] for i in range(n)]
     own = np.stack([_solve(blocks[i][i], right[i].T).T for i in range(n)])
     joint = _solve(np.block(blocks), right.swapaxes(1, 2).reshape(n * TAPS, -1))
@@ -212,9 +213,9 @@ def _correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _solve(gram: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solve the normal equations as museval does."""
+    """Solve normal equations as museval does."""
     try:
-        return np.linalg.solve(gram + np.finfo(float).eps * np.eye(len(gram)), right)
+        return np.linalg.solve(gram, right)
     except np.linalg.LinAlgError:  # singular: the delayed sources depend on each other
         return np.linalg.lstsq(gram, right)[0]
 
