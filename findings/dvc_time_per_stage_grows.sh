@@ -6,9 +6,9 @@
 # What happens: after each stage the whole lock file is read by a YAML parser in pure Python, one entry is changed, and
 # the whole is written again. Its size grows with stages times dependencies, and so does the time of every stage: that
 # of a run goes with the square of the number of stages. With 160 stages of 16 dependencies, a lock file of 285 kB, it
-# is 1.5 s a stage on one core, however short the command is; with 10 stages 0.3.
+# is 1.5 s a stage on one core, however short the command is; with 10 stages 0.2.
 # Whom it hurts: benchmarks of many methods, each with stages of its own, as `foreach` invites to write; above all their
-# quick test runs, in which most of the time goes there.
+# quick test runs, in which much of the time goes there.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
