@@ -237,7 +237,7 @@ def test_the_rate_is_halved_where_a_third_of_the_patience_brought_nothing(toy):
 
 def test_a_plateau_halves_no_rate_where_losses_fall_or_the_rate_is_constant():
     falling = [{"validation_loss": -float(step)} for step in range(30)]
-    level = [{"validation_loss": 1.0}] * 10
+    level = [{"validation_loss": -1.0}] * 10
     plateau = PATIENT.model_copy(update={"schedule": "plateau"})
     assert (plateaus(plateau, falling), plateaus(plateau, level), plateaus(PATIENT, level)) == (0, 9, 0)
 
