@@ -53,9 +53,7 @@ class OptimParams(Section):
 
     It lasts `steps` steps, or `epochs` times the training split; one of the two is given. With `patience` it ends
     sooner, after so many validations without a new least `validation_loss` (0: never), and the averaged weights of the
-    least one are kept; a rate that falls by a cosine has no place there, since nobody knows when it should have fallen:
-    `schedule: plateau` halves it whenever a third of `patience` validations in a row have not lowered the loss, as
-    Conv-TasNet's authors do after 3 epochs (Luo and Mesgarani 2019). A step takes
+    least one are kept; the rate is constant then, since nobody knows when it should have fallen. A step takes
     `batch` crops of `crop` latent frames, in `accumulate` parts one after the other where memory is short,
     on all processes together; `warmup` steps of linear rise to `lr`; `clip` is
     the largest gradient norm (0: none); `ema` the decay of the averaged weights that are shipped (0:
@@ -74,7 +72,7 @@ class OptimParams(Section):
     ema: float = Field(ge=0, lt=1)
     validate_every: int = Field(gt=0)
     patience: int = Field(default=0, ge=0)
-    schedule: Literal["constant", "cosine", "plateau"]
+    schedule: Literal["constant", "cosine"]
 
     @model_validator(mode="after")
     def _one_length(self) -> OptimParams:
@@ -92,10 +90,8 @@ class OptimParams(Section):
     def _patience_fits(self) -> OptimParams:
         if self.patience and self.schedule == "cosine":
             raise ValueError(
-                "patience may end a training before a cosine's rate has fallen: set schedule to constant or plateau"
+                "patience may end a training before a cosine's rate has fallen: set schedule to constant"
             )
-        if self.patience < 3 and self.schedule == "plateau":
-            raise ValueError("schedule: plateau halves the rate after a third of patience: set patience to 3 or more")
         return self
 
     def total_steps(self, items: int) -> int:

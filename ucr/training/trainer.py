@@ -131,7 +131,7 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
     began = since = time.monotonic()
     spent, waited = history[-1]["seconds"] if history else 0.0, 0.0
     losses: list[Tensor] = []
-    ended, halvings = out_of_patience(optim, history), plateaus(optim, history)
+    ended = out_of_patience(optim, history)
     live = _live(work, resume=bool(done)) if is_first() else None
     bar = tqdm(
         total=job.steps, initial=done, desc=f"training {job.name}", unit="step", disable=not is_first()
@@ -154,7 +154,7 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
                 torch.manual_seed(job.seed * 1_000_003 + step + (fabric.global_rank << 40))
             module.train()
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(optim, step, job.steps, halvings)
+                group["lr"] = learning_rate(optim, step, job.steps)
             optimiser.zero_grad(set_to_none=True)
             for turn in range(optim.accumulate):
                 part = fabric.global_rank * optim.accumulate + turn
@@ -182,9 +182,7 @@ def train(job: Job, device: torch.device) -> list[dict[str, float]]:
                 bar.set_postfix(
                     {key: f"{value:.4g}" for key, value in row.items() if key not in ("step", "seconds")}
                 )
-                ended, halvings = fabric.broadcast(
-                    (out_of_patience(optim, history), plateaus(optim, history))
-                )
+                ended = fabric.broadcast(out_of_patience(optim, history))
                 if live:
                     _save(checkpoint, module, average, best, optimiser, step + 1, history)
                     _log(live, row)
@@ -221,25 +219,13 @@ def finish(job: Job) -> None:
     shutil.rmtree(_work(job), ignore_errors=True)
 
 
-def plateaus(optim: OptimParams, history: list[dict]) -> int:
-    """How often a third of `optim.patience` validations in a row have not lowered the loss."""
-    if optim.schedule != "plateau":
-        return 0
-    least, stale, count = math.inf, 0, 0
-    for row in history:
-        lower = row["validation_loss"] < least
-        least, stale = (row["validation_loss"], 0) if lower else (least, stale + 1)
-        count += not lower and stale % (optim.patience // 3) == 0
-    return count
-
-
-def learning_rate(optim: OptimParams, step: int, steps: int, halvings: int) -> float:
-    """Linear rise over `warmup` steps, then constant, half a cosine to zero, or halved so often (see `plateaus`)."""
+def learning_rate(optim: OptimParams, step: int, steps: int) -> float:
+    """Linear rise over `warmup` steps, then constant or half a cosine to zero."""
     rate = optim.lr * min(1.0, (step + 1) / max(1, optim.warmup))
     if optim.schedule == "cosine":
         progress = max(0, step - optim.warmup) / max(1, steps - optim.warmup)
         rate *= 0.5 * (1 + math.cos(math.pi * progress))
-    return rate * 0.5**halvings
+    return rate
 
 
 class _Loss(nn.Module):
