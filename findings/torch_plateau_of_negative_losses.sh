@@ -5,7 +5,7 @@
 # What happens: the threshold is a share of the loss. Better is what lies under the best times 0.9999, and of a negative
 # best that is a number above it. So the same value again counts as better, and one that is slightly worse too, which
 # then is the best: while such a loss rises slowly the rate stays as it was. The same numbers as positive losses have
-# their rate lowered. `threshold_mode="abs"`, or a threshold of 0, gives what one expects.
+# their rate lowered. A threshold of 0 gives what one expects.
 # pytorch/pytorch#38622 and #47513 report it.
 # Whom it hurts: who trains separators on negated SI-SDR, and halves the rate as Conv-TasNet's authors do.
 set -eu
