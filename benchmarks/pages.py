@@ -33,7 +33,7 @@ HEADLINE = [
 PIECES = ROOT / "benchmarks" / "pieces.csv"  # scores of real recordings, by benchmarks.clips
 TRAINED = {
     "long": "Trained before the run, for longer, on more songs",
-    "run": "Trained in the run, on its songs, for minutes",
+    "run": "Trained in the run, on its songs",
     "none": "Nothing trained",
 }
 KINDS = ["oracle", "supervised", "unsupervised", "blind", "bound"]

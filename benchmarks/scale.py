@@ -241,8 +241,8 @@ than the card runs them. Times and memory of the CPU come from the machine and t
 `benchmarks/against_scheme.csv` and `benchmarks/preprocessing.csv`; memory at batch 64 extrapolates the smaller batch's.
 The last part is what `make repro` prints before it starts, on two cores and on a GPU: a step that was measured nowhere
 has the rate of operations of the nearest one that was (`benchmarks/rates.csv`), so those of the supervised baselines at
-these sizes are rough. For the default run it gives 62 minutes, at the rates of a processor with AVX-512 and bfloat16;
-on one without them `make repro` took 113.
+these sizes are rough. For the default run it gives 2.4 hours, at the rates of a processor with AVX-512 and bfloat16;
+on one without them `make repro` takes 3.5.
 
 """
 
