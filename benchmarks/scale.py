@@ -27,6 +27,7 @@ from ucr.training.decomposition import make_setting
 
 PAGE = ROOT / "docs" / "scale.md"
 DOWNLOAD_GB = 104.3
+H200_TFLOPS = 989.5  # dense products in bfloat16, half of its maker's figure for sparse ones
 LATENT = {"fingerprint": "", "channels": 128, "frame_rate": 75.0, "mean": 0.0, "std": 1.0}
 SAMPLING_STEPS = 50
 
@@ -105,6 +106,11 @@ def rows() -> list[tuple[str, str, str]]:
         ("steps of a training", f"× {optim.epochs} epochs", f"{steps:,}"),
         (f"**GPU-hours** ({gpu['device']}, {gpu['precision']})", "", ""),
         ("decomposition model, from measured steps", step, f"{gpu['step_seconds'] * steps / 3600:.1f} h"),
+        (
+            "share of the card's peak",
+            f"{rate:.1f} / {H200_TFLOPS:g} TFLOP/s",
+            f"{100 * rate / H200_TFLOPS:.1f} %",
+        ),
         ("latents, at the rate of these", sound, f"{coding:.1f} h"),
         ("prior", *hours(steps * params.prior.optim.batch, tflop["prior"], 3)),
         (f"separating the test split in {SAMPLING_STEPS} steps", *hours(test, tflop["sampling"])),
