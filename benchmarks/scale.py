@@ -107,7 +107,7 @@ def rows() -> list[tuple[str, str, str]]:
         (f"**GPU-hours** ({gpu['device']}, {gpu['precision']})", "", ""),
         ("decomposition model, from measured steps", step, f"{gpu['step_seconds'] * steps / 3600:.1f} h"),
         (
-            "share of the card's peak",
+            "share of an H200's peak",
             f"{rate:.1f} / {H200_TFLOPS:g} TFLOP/s",
             f"{100 * rate / H200_TFLOPS:.1f} %",
         ),

@@ -8,7 +8,7 @@
 # grows with stages times folders.
 # Whom it hurts: benchmarks, whose methods are all scored against one folder of references, a folder of stems for each
 # song, as the tools of this field read and write them. With 500 songs and 30 methods a run without work takes several
-# seconds for this alone. Stages that read one file (an archive, a database, an index with hashes) don't have this.
+# seconds for this alone.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
