@@ -12,7 +12,8 @@ from ucr.codecs import make_codec
 from ucr.data.held_out import HeldOut, held_out_stores
 from ucr.foundation.checkpoints import default_device
 from ucr.foundation.errors import command
-from ucr.foundation.files import replacing, write_audio
+from ucr.foundation.files import replacing, write_audio, write_json
+from ucr.foundation.hashes import files_hash
 from ucr.foundation.params import load_params
 
 OUT = Path("references")
@@ -37,6 +38,7 @@ def main() -> None:
             ):
                 write_audio(folder / f"{name}.wav", true, segments.sample_rate)
                 write_audio(temporary / "codec" / segment.name / f"{name}.wav", coded, segments.sample_rate)
+        write_json(temporary / "card.json", {"hash": files_hash(temporary / "waveform", temporary / "codec")})
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ucr.foundation.provenance import made_with
 from ucr.weights import weights_of
 
 REFERENCES = {"waveform": Path("references/waveform"), "codec": Path("references/codec")}
+CARD = Path("references/card.json")
 ESTIMATES = Path("estimates")
 OUT = Path("scores")
 
@@ -28,7 +30,9 @@ def score(method: str, params: Params) -> pd.DataFrame:
     if method not in params.methods:
         raise UserError(f"params.yaml has no method {method!r}: it has {', '.join(params.methods)}")
     folder = ESTIMATES / method
-    separation = read_separation(folder)
+    separation = read_card(
+        folder / "method.json", ("card", "sources", "sample_rate", "segments", "hash"), f"separate@{method}"
+    )
     if separation["sources"] != params.sources:
         raise UserError(
             f"{folder} holds {separation['sources']}, not {params.sources}: separate again (`dvc repro`)"
@@ -37,6 +41,7 @@ def score(method: str, params: Params) -> pd.DataFrame:
     songs, sources = find_songs(
         REFERENCES, folder, sources=params.sources, ordered=ordered, failures=failures(folder / "timing.csv")
     )
+    references = read_card(CARD, ["hash"], "references")
     window, hop = params.scores.window, params.scores.hop
     set_name = partial(set_of, dataset=params.data.name)
     rows = score_songs(
@@ -54,7 +59,8 @@ def score(method: str, params: Params) -> pd.DataFrame:
         "protocol": {"version": PROTOCOL_VERSION, "window": window, "hop": hop},
         "dataset": params.data.name,
         "data": separation["segments"],
-        "references": files_hash(*REFERENCES.values()),
+        "references": references["hash"],
+        "estimates": separation["hash"],
         "weights": files_hash(*weights) if weights else None,
         "params": {"hash": values_hash(values), "values": values},
         **made_with(),
@@ -66,16 +72,17 @@ def score(method: str, params: Params) -> pd.DataFrame:
     return rows
 
 
-def read_separation(folder: Path) -> dict:
-    """What the `separate` stage says of its estimates."""
-    path = folder / "method.json"
+def read_card(path: Path, keys: Sequence[str], stage: str) -> dict:
+    """What a stage says of the audio that it wrote beside the file at `path`."""
     if not path.is_file():
-        raise UserError(f"{path} does not exist: run the `separate` stage of this method (`dvc repro`)")
-    separation = read_json(path)
-    for key in ("card", "sources", "sample_rate", "segments"):
-        if key not in separation:
-            raise UserError(f"{path} lacks {key!r}: delete {folder} and separate again (`dvc repro`)")
-    return separation
+        raise UserError(f"{path} does not exist: run the stage {stage} (`dvc repro`)")
+    card = read_json(path)
+    for key in keys:
+        if key not in card:
+            raise UserError(
+                f"{path} lacks {key!r}: delete {path.parent} and run the stage {stage} again (`dvc repro`)"
+            )
+    return card
 
 
 def failures(path: Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ucr.foundation.errors import command
 from ucr.foundation.files import replacing, write_audio, write_csv, write_json
+from ucr.foundation.hashes import files_hash, values_hash
 from ucr.foundation.params import Params, load_params
 from ucr.foundation.provenance import made_with
 from ucr.foundation.workers import in_workers
@@ -71,6 +72,7 @@ def separate(name: str, params: Params) -> None:
             if outcome.estimates is not None:
                 for label, estimate in zip(labels, outcome.estimates, strict=True):
                     write_audio(folder / outcome.segment / f"{label}.wav", estimate, rate)
+        made = values_hash([files_hash(folder), [row[:3] for row in rows]])
         timing = pd.DataFrame(rows, columns=["segment", "status", "reason", "seconds", "batch"])
         write_csv(folder / "timing.csv", timing.round({"seconds": 6}))
         if first_failure:
@@ -81,6 +83,7 @@ def separate(name: str, params: Params) -> None:
             "sources": sources,
             "sample_rate": rate,
             "segments": work.store.fingerprints,
+            "hash": made,
             "provenance": made_with(),
         }
         write_json(folder / "method.json", card)

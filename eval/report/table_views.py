@@ -38,6 +38,7 @@ LABELS = {
     "method_b": "method B",
     "data": "data, SHA-256",
     "references": "references, SHA-256",
+    "estimates": "estimates, SHA-256",
     "weights": "weights, SHA-256",
     "params_hash": "parameters, SHA-256",
     "sample_rate": "sample rate (Hz)",

@@ -43,6 +43,12 @@ def test_a_method_does_not_depend_on_the_others(stage):
     assert not any(dep == "estimates" for dep in body["deps"])
 
 
+def test_folders_with_a_folder_per_segment_are_walked_once():
+    """By the stage that writes them: DVC walks a dependency anew for each stage (`findings/`)."""
+    for body in BODIES.values():
+        assert not {"references", "estimates", "estimates/${key}"} & set(body["deps"])
+
+
 @lru_cache
 def imported(path: Path) -> set[Path]:
     """Files of the project that the one at `path` imports, at its top or within a function."""

@@ -22,6 +22,7 @@ from pipelines import latents, references, train_decomposition
 from tests.helpers import PARAMS, ROOT
 from ucr.codecs.mel import MelCodec
 from ucr.data.segments import SegmentStore
+from ucr.foundation.hashes import files_hash
 from ucr.training.latents import LatentStore
 
 RATE = 24000
@@ -132,7 +133,7 @@ def test_references_are_the_sources_and_the_sources_through_the_codec(tmp_path):
         for i in (0, 1)
         for kind, names in [("waveform", ["mixture", "drums", "bass"]), ("codec", ["drums", "bass"])]
         for name in names
-    }
+    } | {"card.json"}
     segment = SegmentStore(tmp_path / "segments", "test")[1]
 
     def read(name):
@@ -145,6 +146,8 @@ def test_references_are_the_sources_and_the_sources_through_the_codec(tmp_path):
         np.testing.assert_array_equal(read(f"waveform/Track00000_1/{name}"), source)
         coded = read(f"codec/Track00000_1/{name}")
         assert 10 * np.log10((source**2).sum() / ((source - coded) ** 2).sum()) > 8
+    card = json.loads((tmp_path / "references/card.json").read_text())
+    assert card == {"hash": files_hash(tmp_path / "references/waveform", tmp_path / "references/codec")}
     assert not list(tmp_path.glob(".references*"))
 
 

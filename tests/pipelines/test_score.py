@@ -56,6 +56,7 @@ def project(tmp_path, monkeypatch, params) -> Path:
             write_audio(f"estimates/hpss/{name}/component_{1 - i}.wav", true[i] + 3 * noise, RATE)
             if name != NAMES[2]:
                 write_audio(f"estimates/irm/{name}/{source}.wav", true[i] - noise, RATE)
+    write_json("references/card.json", {"hash": "4ef" * 21 + "0"})
     for method, kind in (("irm", "oracle"), ("hpss", "blind")):
         status = ["failed" if method == "irm" and name == NAMES[2] else "ok" for name in NAMES]
         reasons = ["ValueError: no, never" if each == "failed" else "" for each in status]
@@ -67,6 +68,7 @@ def project(tmp_path, monkeypatch, params) -> Path:
             "sources": ["drums", "bass"],
             "sample_rate": RATE,
             "segments": {"slakh_mini": "5e6" * 20},
+            "hash": "e57" * 21 + "0",
         }
         write_json(f"estimates/{method}/method.json", about)
         write_json(f"costs/{method}.json", COST | {"method": method, "kind": kind})
@@ -167,7 +169,8 @@ def test_provenance_says_where_the_scores_come_from(project, params):
     assert found["data"] == {"slakh_mini": "5e6" * 20}
     assert found["protocol"] == {"version": 2, "window": 0.5, "hop": 0.25}
     assert found["code"] == code_version()
-    assert len(found["weights"]) == len(found["references"]) == len(found["params"]["hash"]) == 64
+    assert (found["references"], found["estimates"]) == ("4ef" * 21 + "0", "e57" * 21 + "0")
+    assert len(found["weights"]) == len(found["params"]["hash"]) == 64
     assert list(found["params"]["values"]["methods"]) == ["irm"]
     assert {"python", "numpy", "scipy"} <= found["libraries"].keys()
     assert found["machine"]["cores"] >= 1
@@ -215,6 +218,9 @@ MISTAKES = {
         "irm", lambda: Path(f"estimates/irm/{NAMES[0]}/bass.wav").write_bytes(b""), "bass.wav can't be read as audio"
     ),
     "no times": ("irm", lambda: Path("estimates/irm/timing.csv").write_text("a\n1\n"), "timing.csv lacks the column"),
+    "unnamed references": (
+        "irm", lambda: Path("references/card.json").unlink(), "card.json does not exist: run the stage references"
+    ),
     "no references": ("irm", lambda: Path("references").rename("moved"), "references/waveform is no folder"),
 }  # fmt: skip
 

@@ -136,6 +136,23 @@ def test_files_hold_what_the_method_returns(project, name, labels):
     assert card["card"]["labelled"] == (name == "irm")
     assert card["segments"] == {"test": store.fingerprint}
     assert card["provenance"].keys() == {"code", "libraries", "machine"}
+    assert separate(project, name).returncode == 0  # takes another time
+    assert read_json(project / "estimates" / name / "method.json") == card
+
+
+def test_another_estimate_or_failure_is_another_hash(project):
+    def made() -> str:
+        done = separate(project, "faulty")
+        assert done.returncode == 0, done.stderr
+        return read_json(project / "estimates/faulty/method.json")["hash"]
+
+    code = project / "baselines" / "faulty.py"
+    text, hashes = code.read_text(), {made()}
+    for old, new in (("luck", "time"), ("np.ones", "0.5 * np.ones")):
+        assert old in text
+        code.write_text(text.replace(old, new))
+        hashes.add(made())
+    assert len(hashes) == 3
 
 
 SIZES = {"N": 8, "L": 16, "B": 8, "H": 8, "Sc": 8, "P": 3, "X": 2, "R": 1}

@@ -57,6 +57,28 @@ def train(project: Path, method: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=project, capture_output=True, text=True)
 
 
+SUBNORMAL = """
+import sys, torch
+from pipelines import train_supervised
+
+def look(job, device):
+    products = torch.full((1 << 22,), 1e-40) * 1
+    print(torch.get_num_threads(), int(products.count_nonzero()))
+    raise SystemExit
+
+train_supervised.train = look
+sys.argv = ["train_supervised", "conv_tasnet"]
+train_supervised.main()
+"""
+
+
+def test_no_thread_of_a_training_computes_with_subnormal_numbers(project):
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", SUBNORMAL]
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["2", "0"], done.stderr
+
+
 @pytest.mark.slow
 def test_a_batch_that_processes_cannot_share_is_one_sentence(project):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3", "-m"]

@@ -81,11 +81,15 @@ def build(
 ) -> tuple[nn.Module, dict]:
     """The network of the baseline called `name` in a section of the parameters, and its weights' configuration.
 
+    From here on this process takes subnormal numbers, those under 1e-38, as zero. What they add to a weight is lost in
+    rounding, and some processors take many times as long for them (docs/speed.md).
+
     Raises
     ------
     UserError
         If it can't be built of its sizes, or fails on sound.
     """
+    torch.set_flush_denormal(True)  # before anything is computed: threads take it over when they start
     network = getattr(params, section)[name].network
     config = {
         "method": name,
