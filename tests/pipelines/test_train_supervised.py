@@ -62,8 +62,8 @@ import sys, torch
 from pipelines import train_supervised
 
 def look(job, device):
-    products = torch.full((1 << 22,), 1e-40) * 1
-    print(torch.get_num_threads(), int(products.count_nonzero()))
+    small = torch.full((1 << 22,), 71362, dtype=torch.int32).view(torch.float32)  # 1e-40 each
+    print(torch.get_num_threads(), int((small * 1).view(torch.int32).count_nonzero()))
     raise SystemExit
 
 train_supervised.train = look
